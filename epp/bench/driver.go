@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
+)
+
+const method = "/envoy.service.ext_proc.v3.ExternalProcessor/Process"
+
+// rawCodec sends and receives messages as they are, so that the driver costs little.
+type rawCodec struct{}
+
+func (rawCodec) Name() string { return "proto" }
+
+func (rawCodec) Marshal(v any) (mem.BufferSlice, error) {
+	return mem.BufferSlice{mem.SliceBuffer(v.([]byte))}, nil
+}
+
+func (rawCodec) Unmarshal(data mem.BufferSlice, v any) error {
+	*v.(*int) = data.Len()
+	return nil
+}
+
+var processDesc = &grpc.StreamDesc{StreamName: "Process", ServerStreams: true, ClientStreams: true}
+
+// dial connects as a proxy does: two connections, one for each of its workers.
+func dial(address string) ([]*grpc.ClientConn, error) {
+	conns := make([]*grpc.ClientConn, 2)
+	for i := range conns {
+		conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawCodec{})))
+		if err != nil {
+			return nil, err
+		}
+		conns[i] = conn
+	}
+	return conns, nil
+}
+
+func openStream(ctx context.Context, conn *grpc.ClientConn) (grpc.ClientStream, error) {
+	ctx = metadata.AppendToOutgoingContext(ctx, "x-switchyard-protocol", "lean", "x-switchyard-pool", poolKey)
+	return conn.NewStream(ctx, processDesc, method)
+}
+
+// exchange sends a message and waits for its answer.
+func exchange(stream grpc.ClientStream, message []byte) error {
+	if err := stream.SendMsg(message); err != nil {
+		return err
+	}
+	var length int
+	return stream.RecvMsg(&length)
+}
+
+// doRequest is one request from its first message to the end of its stream.
+func doRequest(ctx context.Context, conn *grpc.ClientConn, body []byte, load *workload) error {
+	stream, err := openStream(ctx, conn)
+	if err != nil {
+		return err
+	}
+	if err := exchange(stream, body); err != nil {
+		return err
+	}
+	if load.hold > 0 {
+		timer := time.NewTimer(load.hold)
+		defer timer.Stop()
+		<-timer.C
+	}
+	if err := exchange(stream, load.trailers); err != nil {
+		return err
+	}
+	if err := stream.CloseSend(); err != nil {
+		return err
+	}
+	var length int
+	if err := stream.RecvMsg(&length); err != io.EOF {
+		return fmt.Errorf("the stream did not end: %v", err)
+	}
+	return nil
+}
+
+// drive keeps load.streams requests under way for a time and returns how many were done.
+func drive(conns []*grpc.ClientConn, load *workload, length time.Duration) (int64, error) {
+	var done, next atomic.Int64
+	var failure atomic.Pointer[error]
+	end := time.Now().Add(length)
+	var wg sync.WaitGroup
+	for worker := range load.streams {
+		wg.Go(func() {
+			for time.Now().Before(end) && failure.Load() == nil {
+				body := load.bodies[int(next.Add(1))%len(load.bodies)]
+				if err := doRequest(context.Background(), conns[worker%len(conns)], body, load); err != nil {
+					failure.CompareAndSwap(nil, &err)
+					return
+				}
+				done.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if err := failure.Load(); err != nil {
+		return 0, *err
+	}
+	return done.Load(), nil
+}
+
+// pages are the metrics of the simulated model servers: one listener, reached by a different loopback address for each.
+type pages struct {
+	port     string
+	listener net.Listener
+}
+
+const page = `# TYPE vllm:num_requests_running gauge
+vllm:num_requests_running{model_name="m"} 3.0
+# TYPE vllm:num_requests_waiting gauge
+vllm:num_requests_waiting{model_name="m"} 0.0
+# TYPE vllm:kv_cache_usage_perc gauge
+vllm:kv_cache_usage_perc{model_name="m"} 0.25
+# TYPE vllm:cache_config_info gauge
+vllm:cache_config_info{block_size="16",num_gpu_blocks="200000"} 1.0
+`
+
+func startPages() (*pages, error) {
+	listener, err := net.Listen("tcp", "0.0.0.0:0")
+	if err != nil {
+		return nil, err
+	}
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		_ = http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, page) }))
+	}()
+	return &pages{port: port, listener: listener}, nil
+}
+
+func (p *pages) stop() { _ = p.listener.Close() }

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"time"
+
+	"google.golang.org/grpc"
+)
+
+// report is what a server process tells about itself.
+type report struct {
+	Address string
+	// CPU is user and system time since the process began.
+	CPU time.Duration
+	// Resident is memory in bytes.
+	Resident int64
+}
+
+// server is a server process and the connections to it.
+type server struct {
+	command *exec.Cmd
+	ask     io.WriteCloser
+	answers *json.Decoder
+	conns   []*grpc.ClientConn
+}
+
+// startServer starts this binary again as a server.
+func startServer(kind, metricsPort string) (*server, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	command := exec.Command(self, "-serve", kind, "-metrics", metricsPort)
+	command.Stderr = os.Stderr
+	ask, err := command.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	answers, err := command.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := command.Start(); err != nil {
+		return nil, err
+	}
+	s := &server{command: command, ask: ask, answers: json.NewDecoder(bufio.NewReader(answers))}
+	first, err := s.report(askCPU)
+	if err != nil {
+		s.stop()
+		return nil, err
+	}
+	if s.conns, err = dial(first.Address); err != nil {
+		s.stop()
+		return nil, err
+	}
+	return s, nil
+}
+
+// stop ends the process: its input ends, and with that it does.
+func (s *server) stop() {
+	for _, conn := range s.conns {
+		_ = conn.Close()
+	}
+	_ = s.ask.Close()
+	_ = s.command.Wait()
+}
+
+// What a server process is asked for.
+const (
+	askCPU = "cpu"
+	// askMemory has it collect garbage first.
+	askMemory = "memory"
+)
+
+func (s *server) report(what string) (report, error) {
+	var answer report
+	if _, err := fmt.Fprintln(s.ask, what); err != nil {
+		return answer, err
+	}
+	err := s.answers.Decode(&answer)
+	return answer, err
+}
+
+// measure returns CPU milliseconds per request.
+func (s *server) measure(load workload, length time.Duration) (float64, error) {
+	if load.hold == 0 {
+		if _, err := drive(s.conns, &load, length/10); err != nil {
+			return 0, err
+		}
+	}
+	before, err := s.report(askCPU)
+	if err != nil {
+		return 0, err
+	}
+	requests, err := drive(s.conns, &load, length)
+	if err != nil {
+		return 0, err
+	}
+	after, err := s.report(askCPU)
+	if err != nil {
+		return 0, err
+	}
+	return (after.CPU - before.CPU).Seconds() * 1000 / float64(requests), nil
+}
+
+// measureMemory holds n requests in flight and returns resident bytes per request above what the process had before.
+func measureMemory(kind, metricsPort string, n int) (float64, error) {
+	s, err := startServer(kind, metricsPort)
+	if err != nil {
+		return 0, err
+	}
+	defer s.stop()
+	load := workload{bodies: prompts(10, 100, 1_000, 0.5), trailers: trailersOf(200, 10), streams: 8}
+	if _, err := drive(s.conns, &load, 500*time.Millisecond); err != nil {
+		return 0, err
+	}
+	before, err := s.report(askMemory)
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	for i := range n {
+		stream, err := openStream(ctx, s.conns[i%len(s.conns)])
+		if err != nil {
+			return 0, err
+		}
+		if err := exchange(stream, load.bodies[i%len(load.bodies)]); err != nil {
+			return 0, err
+		}
+	}
+	after, err := s.report(askMemory)
+	if err != nil {
+		return 0, err
+	}
+	return float64(after.Resident-before.Resident) / float64(n), nil
+}

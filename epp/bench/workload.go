@@ -1,0 +1,83 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	aiv3 "github.com/envoyproxy/go-control-plane/envoy/data/ai/v3"
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+)
+
+// workload is what a proxy sends for each request: encoded messages, sent in turn, each answered before the next.
+type workload struct {
+	name string
+	// bodies are sent in rotation.
+	bodies [][]byte
+	// trailers follow the answer; they tell the usage.
+	trailers []byte
+	// hold is how long the model server takes to answer.
+	hold time.Duration
+	// streams is how many requests are under way at once.
+	streams int
+}
+
+func workloads() []workload {
+	long := prompts(10, 100, 500_000, 0.95)
+	short := prompts(10, 100, 1_000, 0.5)
+	return []workload{
+		{name: "100 000-token prompt (500 kB), 10 tokens out", bodies: long, trailers: trailersOf(100_000, 10), streams: 2},
+		{name: "200-token prompt, 10 tokens out", bodies: short, trailers: trailersOf(200, 10), streams: 8},
+		{name: "the same, answer held 20 ms (10 tokens)", bodies: short, trailers: trailersOf(200, 10), hold: 20 * time.Millisecond, streams: 16},
+		{name: "the same, answer held 2 s (1 000 tokens)", bodies: short, trailers: trailersOf(200, 1000), hold: 2 * time.Second, streams: 1600},
+	}
+}
+
+// prompts makes n request bodies of about size bytes in groups that share the first part of their prompt.
+func prompts(groups, n, size int, shared float64) [][]byte {
+	bodies := make([][]byte, n)
+	for i := range bodies {
+		common := text(fmt.Sprintf("group %d ", i%groups), int(float64(size)*shared))
+		own := text(fmt.Sprintf("request %d ", i), size-len(common))
+		body := fmt.Sprintf(`{"model":"meta-llama/Llama-3.1-8B-Instruct","messages":[{"role":"system","content":%q},{"role":"user","content":%q}],"max_tokens":10,"stream":true}`, common, own)
+		bodies[i] = encode(&extprocv3.ProcessingRequest{
+			Request: &extprocv3.ProcessingRequest_RequestBody{RequestBody: &extprocv3.HttpBody{Body: []byte(body), EndOfStream: true}},
+			Attributes: map[string]*structpb.Struct{"envoy.filters.http.ext_proc": {Fields: map[string]*structpb.Value{
+				"request.path":   structpb.NewStringValue("/v1/chat/completions"),
+				"request.method": structpb.NewStringValue("POST"),
+				"request.id":     structpb.NewStringValue("5c9f3a52-6f1c-4d0e-8c53-0a9f7ce31a55"),
+			}}},
+		})
+	}
+	return bodies
+}
+
+// text is prose of n bytes: words, and a line break every ten.
+func text(head string, n int) string {
+	const words = "the quick brown fox jumps over the lazy dog and\n"
+	return (head + strings.Repeat(words, n/len(words)+1))[:n]
+}
+
+func trailersOf(input, output uint64) []byte {
+	usage, err := anypb.New(&aiv3.TokenUsage{InputTokens: wrapperspb.UInt64(input), OutputTokens: wrapperspb.UInt64(output)})
+	if err != nil {
+		panic(err)
+	}
+	return encode(&extprocv3.ProcessingRequest{
+		Request:         &extprocv3.ProcessingRequest_ResponseTrailers{ResponseTrailers: &extprocv3.HttpTrailers{}},
+		MetadataContext: &corev3.Metadata{TypedFilterMetadata: map[string]*anypb.Any{"envoy.ai.token_usage": usage}},
+	})
+}
+
+func encode(message proto.Message) []byte {
+	encoded, err := proto.Marshal(message)
+	if err != nil {
+		panic(err)
+	}
+	return encoded
+}

@@ -1,0 +1,44 @@
+package body
+
+import "strconv"
+
+// Limits bound what is hashed.
+type Limits struct {
+	MaxPromptBytes int // bytes of prompt hashed at most; 0: no hashes
+	BlockBytes     int // bytes per block: tokens per block x 4; 0: no hashes
+}
+
+// Request is what a body says. It is reused: Scan overwrites it.
+type Request struct {
+	API         API
+	Model       string
+	Stream      bool
+	MaxTokens   int64 // most tokens the client wants generated; 0: not given
+	PromptBytes int   // bytes of the prompt values seen, hashed or not
+	CacheSalt   string
+	Truncated   bool     // the body ended before its JSON did
+	Blocks      []uint64 // chained block hashes, without model and salt: see prefix.Seed
+
+	lastModel string // kept over Reset: the same model again needs no new string
+}
+
+// Reset empties the request; it keeps the memory of Blocks.
+func (r *Request) Reset() { *r = Request{Blocks: r.Blocks[:0], lastModel: r.lastModel} }
+
+// SyntaxError is a body that is not a JSON object.
+type SyntaxError struct {
+	Offset int // byte at which it went wrong
+	Reason string
+}
+
+func (e *SyntaxError) Error() string {
+	return "error unmarshaling request bodyMap: " + e.Reason + " at byte " + strconv.Itoa(e.Offset)
+}
+
+// FieldError is a body that lacks a field, or has one that cannot be used.
+type FieldError struct {
+	Field   string
+	Message string // for the client, says what is expected
+}
+
+func (e *FieldError) Error() string { return e.Message }

@@ -1,0 +1,154 @@
+package body
+
+// shape is what is known of the bodies of an API.
+type shape struct {
+	prompt        []field // parts of the prompt, in the order in which they are hashed
+	maxTokens     []field // limits on generated tokens, the first given wins
+	salt          field   // noField: has none
+	modelOptional bool
+	required      []field // one of them must be given
+	name          string  // the required field as errors name it
+	missing       string  // what to say when none is given
+	array         bool    // it must be an array
+	empty         string  // what to say when that array is empty
+}
+
+var shapes = [apiCount]shape{
+	Unknown: {modelOptional: true},
+	ChatCompletions: {
+		prompt:    []field{fieldTools, fieldMessages},
+		maxTokens: []field{fieldMaxCompletionTokens, fieldMaxTokens},
+		salt:      fieldCacheSalt,
+		required:  []field{fieldMessages},
+		name:      "messages",
+		missing:   "invalid chat completions request: must have valid messages field",
+		array:     true,
+		empty:     "chat-completions request must have at least one message",
+	},
+	Completions: {
+		prompt:    []field{fieldPrompt},
+		maxTokens: []field{fieldMaxTokens},
+		salt:      fieldCacheSalt,
+		required:  []field{fieldPrompt},
+		name:      "prompt",
+		missing:   "invalid completions request: must have prompt field",
+	},
+	Responses: {
+		prompt:    []field{fieldTools, fieldInstructions, fieldInput},
+		maxTokens: []field{fieldMaxOutputTokens},
+		salt:      fieldCacheSalt,
+		required:  []field{fieldInput},
+		name:      "input",
+		missing:   "invalid responses request: must have input field",
+	},
+	Conversations: {
+		prompt:        []field{fieldItems},
+		modelOptional: true, // a conversation belongs to no model
+		required:      []field{fieldItems},
+		name:          "items",
+		missing:       "invalid conversations request: must have items field",
+	},
+	Embeddings: {
+		prompt:   []field{fieldInput},
+		salt:     fieldCacheSalt,
+		required: []field{fieldInput},
+		name:     "input",
+		missing:  "invalid embeddings request: must have input field",
+	},
+	ImagesGenerations: {
+		prompt:   []field{fieldPrompt},
+		required: []field{fieldPrompt},
+		name:     "prompt",
+		missing:  "invalid images generations request: must have prompt field",
+	},
+	Messages:    messagesShape,
+	CountTokens: messagesShape,
+	Generate: {
+		prompt:        []field{fieldTokenIDs},
+		maxTokens:     []field{fieldSamplingMaxTokens},
+		salt:          fieldCacheSalt,
+		modelOptional: true, // the server has one
+		required:      []field{fieldTokenIDs},
+		name:          "token_ids",
+		missing:       "invalid generate request: must have non-empty token_ids field",
+		array:         true,
+		empty:         "invalid generate request: must have non-empty token_ids field",
+	},
+	SGLangGenerate: {
+		prompt:        []field{fieldInputIDs, fieldText},
+		maxTokens:     []field{fieldSamplingMaxNewTokens},
+		salt:          fieldExtraKey,
+		modelOptional: true, // the server has one
+		required:      []field{fieldInputIDs, fieldText},
+		name:          "input_ids",
+		missing:       "invalid generate request: input_ids must be provided",
+		empty:         "invalid generate request: input_ids must be provided",
+	},
+}
+
+var messagesShape = shape{
+	prompt:    []field{fieldTools, fieldSystem, fieldMessages},
+	maxTokens: []field{fieldMaxTokens},
+	salt:      fieldCacheSalt,
+	required:  []field{fieldMessages},
+	name:      "messages",
+	missing:   "invalid messages request: must have at least one message",
+	array:     true,
+	empty:     "invalid messages request: must have at least one message",
+}
+
+// checkPrompt tells whether the field that the API cannot do without is there. In a truncated body it may be missing.
+func (r *Request) checkPrompt(body []byte, shape *shape, vals *values) error {
+	var v value
+	for _, f := range shape.required {
+		if v = vals[f]; v.given() {
+			break
+		}
+	}
+	message := ""
+	switch {
+	case len(shape.required) == 0:
+	case !v.given():
+		if v.kind == 'n' || !r.Truncated {
+			message = shape.missing
+		}
+	case shape.array && v.kind != '[':
+		message = shape.missing
+	case shape.empty != "" && isEmptyArray(v.in(body)):
+		message = shape.empty
+	}
+	if message == "" {
+		return nil
+	}
+	return &FieldError{Field: shape.name, Message: message}
+}
+
+// isEmptyArray tells whether a raw value is an array with nothing but white space in it.
+func isEmptyArray(raw []byte) bool {
+	if raw[0] != '[' {
+		return false
+	}
+	s := scanner{b: raw, i: 1}
+	return s.peek() == ']'
+}
+
+// detect tells the API by the prompt field of a body, for requests whose path is not known.
+func detect(vals *values) API {
+	switch {
+	case vals[fieldMessages].given() && vals[fieldSystem].given():
+		return Messages
+	case vals[fieldMessages].given():
+		return ChatCompletions
+	case vals[fieldPrompt].given():
+		return Completions
+	case vals[fieldInput].given():
+		return Responses
+	case vals[fieldTokenIDs].given():
+		return Generate
+	case vals[fieldInputIDs].given():
+		return SGLangGenerate
+	case vals[fieldItems].given():
+		return Conversations
+	}
+	return Unknown
+}

@@ -1,0 +1,49 @@
+package config
+
+import (
+	_ "embed"
+	"fmt"
+
+	"github.com/switchyard/switchyard/epp/scheduling/profile"
+)
+
+// Config is a compiled EndpointPickerConfig: immutable, safe for concurrent use.
+type Config struct {
+	// Handler chooses the endpoints of a request.
+	Handler profile.Handler
+	// Profiles are the profiles that Handler runs, as listed.
+	Profiles []*profile.Profile
+	Prefix   Prefix
+	Parsers  Parsers
+	Metrics  Metrics
+	// Warnings tell what the file asks for that has no effect; for the log, once.
+	Warnings []string
+}
+
+//go:embed default.yaml
+var defaultText []byte
+
+// DefaultText is the configuration in force when none is given.
+func DefaultText() []byte { return append([]byte(nil), defaultText...) }
+
+// Default compiles DefaultText.
+func Default() *Config {
+	config, err := Load(defaultText)
+	if err != nil {
+		panic("built-in configuration: " + err.Error())
+	}
+	return config
+}
+
+// Load compiles a configuration file. Errors name the field and what to change.
+func Load(text []byte) (*Config, error) {
+	doc, err := decodeDocument(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", kind, err)
+	}
+	config, err := compile(doc)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", kind, err)
+	}
+	return config, nil
+}

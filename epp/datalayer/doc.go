@@ -1,0 +1,8 @@
+// Package datalayer holds the pools, their endpoints and what is known of them now: the numbers scraped from each
+// model server and the work this process has in flight there.
+//
+// It must not decide anything: no scores, no filters, and a server whose numbers are old stays in its pool.
+//
+//	source -> Pools.Set -> Pool.Endpoints -> scheduling
+//	model server /metrics -> Pools.Run -> Endpoint.Metrics -> scheduling
+package datalayer

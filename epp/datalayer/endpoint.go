@@ -1,0 +1,95 @@
+package datalayer
+
+import (
+	"maps"
+	"sync/atomic"
+	"time"
+
+	"github.com/switchyard/switchyard/epp/prefix"
+)
+
+// Spec says that an endpoint exists.
+type Spec struct {
+	Name      string // <pod>-rank-<index>
+	Namespace string
+	Pod       string
+	Rank      int    // index of the port in the pool's target ports
+	Address   string // ip:port
+	Labels    map[string]string
+}
+
+// Endpoint is one model server process of a pool. Its fields do not change; a change of labels makes a new
+// Endpoint that shares the live numbers of the old one.
+type Endpoint struct {
+	Name      string
+	Namespace string
+	Pod       string
+	Rank      int
+	Address   string
+	Labels    map[string]string // not to be changed
+	Server    prefix.Server     // its ordinal in the pool's index
+
+	live *live
+}
+
+// live is what changes: shared by the Endpoints that describe the same process.
+type live struct {
+	requests, tokens atomic.Int64
+	lastBegin        atomic.Int64 // unix nanoseconds of the latest Begin
+	metrics          atomic.Pointer[Metrics]
+	endpoint         atomic.Pointer[Endpoint] // the one that describes it now
+	woken            func(*live)              // told of the first Begin after a quiet time; must not block
+}
+
+// Requests is the number of requests that this process has in flight there.
+func (e *Endpoint) Requests() int64 { return e.live.requests.Load() }
+
+// Tokens is the number of prompt tokens that this process has in flight there.
+func (e *Endpoint) Tokens() int64 { return e.live.tokens.Load() }
+
+// Metrics is the latest scrape, never nil.
+func (e *Endpoint) Metrics() *Metrics { return e.live.metrics.Load() }
+
+// describes tells whether the endpoint is what the spec says, but for its address and name.
+func (e *Endpoint) describes(s *Spec) bool {
+	return e.Pod == s.Pod && e.Rank == s.Rank && maps.Equal(e.Labels, s.Labels)
+}
+
+// activeFor is how long after its latest request an endpoint counts as one with traffic.
+const activeFor = 3 * time.Second
+
+// Flight is one request on its way at an endpoint. Its methods may be called from any goroutine.
+type Flight struct {
+	live   *live
+	tokens atomic.Int64
+	ended  atomic.Bool
+}
+
+// Begin counts a request with so many (uncached) prompt tokens as in flight, until End.
+func (e *Endpoint) Begin(tokens int64) *Flight {
+	l := e.live
+	f := &Flight{live: l}
+	f.tokens.Store(tokens)
+	l.requests.Add(1)
+	l.tokens.Add(tokens)
+	now := time.Now().UnixNano()
+	if before := l.lastBegin.Swap(now); now-before > int64(activeFor) && l.woken != nil {
+		l.woken(l)
+	}
+	return f
+}
+
+// EndPrefill releases the prompt tokens, once: the server has worked through them.
+func (f *Flight) EndPrefill() {
+	if n := f.tokens.Swap(0); n != 0 {
+		f.live.tokens.Add(-n)
+	}
+}
+
+// End releases everything, once, however often and from wherever it is called.
+func (f *Flight) End() {
+	if f.ended.CompareAndSwap(false, true) {
+		f.EndPrefill()
+		f.live.requests.Add(-1)
+	}
+}

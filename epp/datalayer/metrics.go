@@ -1,0 +1,106 @@
+package datalayer
+
+import (
+	"math"
+	"strings"
+	"time"
+)
+
+// Metrics is what was last learnt of a model server; immutable.
+type Metrics struct {
+	Waiting   int     // requests queued in the engine
+	Running   int     // requests being worked on
+	KVUsage   float64 // share of the KV cache in use, 0 to 1
+	BlockSize int     // tokens per KV cache block; 0: not told
+	NumBlocks int     // KV cache blocks; 0: not told
+	LoRA      LoRA
+	Known     Fields    // which of the numbers above the page had
+	At        time.Time // of the scrape that the numbers are from; zero: there was none
+	Err       error     // why the latest scrape gave nothing; the numbers are then those of At
+
+	staleAfter           time.Duration
+	rawRunning, rawToRun string // the LoRA lists as the page had them, to see that they are still the same
+}
+
+// LoRA is the adapters of a server. The slices are not to be changed.
+type LoRA struct {
+	Running, Waiting []string
+	Max              int // adapters that fit at once
+}
+
+// Fields is a set of numbers of a scrape.
+type Fields uint8
+
+// The numbers a scrape may have.
+const (
+	HasWaiting Fields = 1 << iota
+	HasRunning
+	HasKVUsage
+	HasCacheInfo
+	HasLoRA
+)
+
+// Has tells whether all of f are in the set.
+func (s Fields) Has(f Fields) bool { return s&f == f }
+
+// Stale tells whether the numbers are too old to be believed at a time. A scorer treats them as unknown then; that
+// never takes the server out of its pool.
+func (m *Metrics) Stale(now time.Time) bool { return m.At.IsZero() || now.Sub(m.At) > m.staleAfter }
+
+// failed is the same numbers after a scrape that gave nothing.
+func (m *Metrics) failed(err error) *Metrics {
+	next := *m
+	next.Err = err
+	return &next
+}
+
+// next makes the metrics that a page says. Nothing of them points into the page.
+func (m *Metrics) next(p *page, now time.Time) *Metrics {
+	next := &Metrics{
+		Waiting:    wholeNumber(p.sums[numWaiting]),
+		Running:    wholeNumber(p.sums[numRunning]),
+		BlockSize:  wholeNumber(p.most[numBlockSize]),
+		NumBlocks:  wholeNumber(p.sums[numBlocks]),
+		At:         now,
+		staleAfter: m.staleAfter,
+	}
+	if n := p.seen[numKVUsage]; n > 0 {
+		next.KVUsage = min(max(p.sums[numKVUsage]/float64(n), 0), 1)
+	}
+	next.Known = p.known()
+	if p.seen[numLoRA] > 0 {
+		next.LoRA.Max = p.lora.limit
+		next.LoRA.Running, next.rawRunning = names(p.lora.running, m.LoRA.Running, m.rawRunning)
+		next.LoRA.Waiting, next.rawToRun = names(p.lora.waiting, m.LoRA.Waiting, m.rawToRun)
+	}
+	return next
+}
+
+// names splits a comma list as it stands in a label; the same list as before is the same slice as before.
+func names(raw []byte, before []string, rawBefore string) ([]string, string) {
+	if string(raw) == rawBefore {
+		return before, rawBefore
+	}
+	text := string(raw)
+	var list []string
+	for name := range strings.SplitSeq(unescapeLabel(text), ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			list = append(list, name)
+		}
+	}
+	return list, text
+}
+
+var labelEscapes = strings.NewReplacer(`\\`, `\`, `\"`, `"`, `\n`, "\n")
+
+func unescapeLabel(s string) string {
+	if !strings.Contains(s, `\`) {
+		return s
+	}
+	return labelEscapes.Replace(s)
+}
+
+// wholeNumber makes a count of a number from a page.
+func wholeNumber(f float64) int {
+	return int(min(max(f, 0), math.MaxInt32))
+}

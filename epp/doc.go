@@ -1,0 +1,5 @@
+// Package epp is the endpoint picker: it ties the ext_proc service to its pools, configuration, health service, metrics and
+// shutdown. It opens no listener and reads no file; its caller does.
+//
+//	datalayer.Pools + config.Config -> EPP -> gRPC services, HTTP handler
+package epp

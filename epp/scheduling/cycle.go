@@ -1,0 +1,126 @@
+package scheduling
+
+import (
+	"sync"
+	"time"
+
+	"github.com/switchyard/switchyard/epp/body"
+	"github.com/switchyard/switchyard/epp/datalayer"
+	"github.com/switchyard/switchyard/epp/prefix"
+)
+
+// Cycle is one decision: the request, the candidates and what is known of each at this instant. Slices that speak of
+// candidates are aligned with Candidates; plugins name a candidate by its index. A cycle belongs to one goroutine and is
+// reused, so nothing of it may be kept after Release.
+type Cycle struct {
+	// Request is what the scan of the body found, never nil.
+	Request *body.Request
+	// Keys are the prefix keys of the prompt, first block first, at most as many as the match limit allows. Append to it: the
+	// memory is the cycle's.
+	Keys []uint64
+	// BlockTokens is the length of one block in tokens.
+	BlockTokens int
+	// Candidates is the pool's snapshot, or the part of it that the proxy allows.
+	Candidates []*datalayer.Endpoint
+	// PrefixBlocks counts the leading blocks of Keys that each candidate holds.
+	PrefixBlocks []int
+	// Loads is each candidate's load, read once so that all plugins judge the same instant.
+	Loads []Load
+
+	indices  []int
+	total    []float32
+	score    []float32
+	hits     []prefix.Hit
+	byServer []int32
+}
+
+// maxKeptKeys bounds the memory that a released cycle holds on to; that of an unusually long prompt is dropped.
+const maxKeptKeys = 1 << 16
+
+var cycles = sync.Pool{New: func() any { return new(Cycle) }}
+
+// NewCycle returns a cycle over candidates as they stand at now. Release it when the decision is made.
+func NewCycle(request *body.Request, candidates []*datalayer.Endpoint, now time.Time) *Cycle {
+	c := cycles.Get().(*Cycle)
+	c.Request = request
+	c.Candidates = candidates
+	c.Keys = c.Keys[:0]
+	c.BlockTokens = 0
+	c.PrefixBlocks = resize(c.PrefixBlocks, len(candidates))
+	clear(c.PrefixBlocks)
+	c.Loads = resize(c.Loads, len(candidates))
+	for i, endpoint := range candidates {
+		c.Loads[i] = loadOf(endpoint, now)
+	}
+	estimateUnknown(c.Loads)
+	return c
+}
+
+// Release gives the cycle back. It must not be used afterwards.
+func (c *Cycle) Release() {
+	c.Request = nil
+	c.Candidates = nil
+	if cap(c.Keys) <= maxKeptKeys {
+		cycles.Put(c)
+	}
+}
+
+// Match looks Keys up in the index and fills PrefixBlocks.
+func (c *Cycle) Match(index *prefix.Index) {
+	if len(c.Keys) == 0 {
+		return
+	}
+	c.hits = index.Match(c.Keys, c.hits[:0])
+	for _, hit := range c.hits {
+		c.byServer = grow(c.byServer, int(hit.Server)+1)
+		c.byServer[hit.Server] = int32(hit.Blocks)
+	}
+	for i, endpoint := range c.Candidates {
+		if server := int(endpoint.Server); server < len(c.byServer) {
+			c.PrefixBlocks[i] = int(c.byServer[server])
+		}
+	}
+	for _, hit := range c.hits {
+		c.byServer[hit.Server] = 0
+	}
+}
+
+// Indices returns 0..len(Candidates)-1 in a slice that the cycle owns: the input of the first filter.
+func (c *Cycle) Indices() []int {
+	c.indices = resize(c.indices, len(c.Candidates))
+	for i := range c.indices {
+		c.indices[i] = i
+	}
+	return c.indices
+}
+
+// Scratch returns two slices of n that the cycle owns, for totals (zeroed) and for one scorer's answer.
+func (c *Cycle) Scratch(n int) (total, score []float32) {
+	c.total = resize(c.total, n)
+	c.score = resize(c.score, n)
+	clear(c.total)
+	return c.total, c.score
+}
+
+func resize[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n, n+n/4)
+	}
+	return s[:n]
+}
+
+// grow lengthens s to at least n, keeping what is in it; the new part is zero.
+func grow[T any](s []T, n int) []T {
+	if len(s) >= n {
+		return s
+	}
+	if cap(s) >= n {
+		old := len(s)
+		s = s[:n]
+		clear(s[old:])
+		return s
+	}
+	longer := make([]T, n, n+n/2)
+	copy(longer, s)
+	return longer
+}

@@ -1,0 +1,82 @@
+package picker_test
+
+import (
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/switchyard/switchyard/epp/scheduling"
+	"github.com/switchyard/switchyard/epp/scheduling/picker"
+)
+
+const draws = 30_000
+
+// shares picks many times and returns how often each candidate came first.
+func shares(t *testing.T, p scheduling.Picker, scores ...float32) []float64 {
+	t.Helper()
+	counts := make([]float64, len(scores))
+	for range draws {
+		in := make([]int, len(scores))
+		for i := range in {
+			in[i] = i
+		}
+		picked := p.Pick(nil, in, slices.Clone(scores))
+		if len(picked) != 1 {
+			t.Fatalf("picked %d candidates, want 1", len(picked))
+		}
+		counts[picked[0]] += 1.0 / draws
+	}
+	return counts
+}
+
+func expectShares(t *testing.T, got, want []float64) {
+	t.Helper()
+	for i := range want {
+		// Six standard deviations of a share of 1/2.
+		if math.Abs(got[i]-want[i]) > 6*0.5/math.Sqrt(draws) {
+			t.Fatalf("shares %.3f, want %.3f", got, want)
+		}
+	}
+}
+
+func TestMaxScoreTakesTheBest(t *testing.T) {
+	p, _ := picker.NewMaxScore(nil)
+	expectShares(t, shares(t, p, 1, 5, 4.999), []float64{0, 1, 0})
+}
+
+func TestMaxScoreIsFairAmongEquals(t *testing.T) {
+	p, _ := picker.NewMaxScore(nil)
+	expectShares(t, shares(t, p, 3, 1, 3, 2, 3), []float64{1.0 / 3, 0, 1.0 / 3, 0, 1.0 / 3})
+}
+
+func TestMaxScoreOrdersSeveral(t *testing.T) {
+	p, err := picker.NewMaxScore([]byte(`{"maxNumOfEndpoints":3}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := p.Pick(nil, []int{7, 8, 9, 10}, []float32{1, 4, 3, 2}); !slices.Equal(got, []int{8, 9, 10}) {
+		t.Fatalf("picked %v, want [8 9 10]", got)
+	}
+	if got := p.Pick(nil, []int{7}, []float32{1}); !slices.Equal(got, []int{7}) {
+		t.Fatalf("picked %v, want [7]", got)
+	}
+}
+
+func TestRandomIsUniform(t *testing.T) {
+	p, _ := picker.NewRandom(nil)
+	expectShares(t, shares(t, p, 9, 0, 1), []float64{1.0 / 3, 1.0 / 3, 1.0 / 3})
+}
+
+func TestWeightedRandomFollowsScores(t *testing.T) {
+	p, _ := picker.NewWeightedRandom(nil)
+	expectShares(t, shares(t, p, 1, 3, 0), []float64{0.25, 0.75, 0})
+	expectShares(t, shares(t, p, 0, 0), []float64{0.5, 0.5})
+}
+
+func TestCountIsChecked(t *testing.T) {
+	for _, bad := range []string{`{"maxNumOfEndpoints":0}`, `{"maxNumOfEndpoints":65}`, `{"max":1}`} {
+		if _, err := picker.NewMaxScore([]byte(bad)); err == nil {
+			t.Errorf("%s was accepted", bad)
+		}
+	}
+}

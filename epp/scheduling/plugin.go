@@ -1,0 +1,25 @@
+package scheduling
+
+import "errors"
+
+// ErrFiltered says that a profile's filters removed every candidate.
+var ErrFiltered = errors.New("no endpoints available for the given request")
+
+// Filter keeps the candidates that may serve the request.
+type Filter interface {
+	// Filter returns the members of in that stay, in their order. It may write over in and return a part of it.
+	Filter(c *Cycle, in []int) []int
+}
+
+// Scorer rates candidates.
+type Scorer interface {
+	// Score sets out[i] to the score of candidate in[i]; len(out) == len(in). The profile clamps what it reads to [0,1].
+	Score(c *Cycle, in []int, out []float32)
+}
+
+// Picker chooses among rated candidates.
+type Picker interface {
+	// Pick returns the chosen candidates, best first, at least one when in is not empty. scores[i] belongs to in[i] and
+	// is a weighted sum, not bounded by 1. It may write over both and return a part of in.
+	Pick(c *Cycle, in []int, scores []float32) []int
+}

@@ -1,0 +1,63 @@
+package scorer
+
+import (
+	"fmt"
+
+	"github.com/switchyard/switchyard/epp/scheduling"
+)
+
+// PrefixCacheType is the type of PrefixCache.
+const PrefixCacheType = "prefix-cache-scorer"
+
+// ApproximatePrefixProducer is the only source of prefix matches so far.
+const ApproximatePrefixProducer = "approx-prefix-cache-producer"
+
+// PrefixCache prefers endpoints that hold the start of the prompt: matched blocks over all blocks, optionally blended with
+// the absolute length of the match.
+type PrefixCache struct {
+	// lengthWeight is the share of the length term, 0 to 1.
+	lengthWeight float32
+	// lengthScale is the match, in tokens, at which the length term reaches 1.
+	lengthScale float32
+}
+
+// NewPrefixCache reads `matchLengthWeight` (0), `matchLengthScaleTokens` (8192) and `prefixMatchInfoProducerName`.
+func NewPrefixCache(parameters []byte) (*PrefixCache, error) {
+	given := struct {
+		Producer     string  `json:"prefixMatchInfoProducerName"`
+		LengthWeight float32 `json:"matchLengthWeight"`
+		LengthScale  float32 `json:"matchLengthScaleTokens"`
+	}{LengthScale: 8192}
+	if err := scheduling.DecodeParameters(parameters, &given); err != nil {
+		return nil, err
+	}
+	if given.LengthWeight < 0 || given.LengthWeight > 1 {
+		return nil, fmt.Errorf("parameters: matchLengthWeight: %g is not between 0 and 1", given.LengthWeight)
+	}
+	if given.LengthScale <= 0 {
+		return nil, fmt.Errorf("parameters: matchLengthScaleTokens: %g is not above 0", given.LengthScale)
+	}
+	if given.Producer != "" && given.Producer != ApproximatePrefixProducer {
+		return nil, fmt.Errorf("parameters: prefixMatchInfoProducerName: %q is not supported by this version; leave it out or use %q",
+			given.Producer, ApproximatePrefixProducer)
+	}
+	return &PrefixCache{lengthWeight: given.LengthWeight, lengthScale: given.LengthScale}, nil
+}
+
+// Score implements scheduling.Scorer.
+func (s *PrefixCache) Score(c *scheduling.Cycle, in []int, out []float32) {
+	if len(c.Keys) == 0 {
+		clear(out)
+		return
+	}
+	perBlock := 1 / float32(len(c.Keys))
+	for k, i := range in {
+		blocks := float32(c.PrefixBlocks[i])
+		score := blocks * perBlock
+		if s.lengthWeight > 0 {
+			length := min(1, blocks*float32(c.BlockTokens)/s.lengthScale)
+			score = (1-s.lengthWeight)*score + s.lengthWeight*length*length
+		}
+		out[k] = score
+	}
+}

@@ -1,0 +1,223 @@
+// Package proxyfleet says how a proxy of a fleet is started, wherever it runs: the bootstrap that every
+// Envoy gets, and which Envoy binary serves. local/ runs proxies as processes of this machine. It never
+// decides what a proxy serves: that comes over xDS.
+//
+//	view name, xDS address -> Bootstrap -> Envoy
+package proxyfleet
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	healthcheckv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/health_check/v3"
+	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	upstreamhttpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+)
+
+// BootstrapOptions are what tells one proxy from another.
+type BootstrapOptions struct {
+	// Node is the proxy's own name, unique in its fleet.
+	Node string
+	// View is the Gateway's namespace/name.
+	View string
+	// XDS is the address of the control plane.
+	XDS netip.AddrPort
+	// Admin is where the admin interface listens, always on loopback; port 0 lets the kernel choose.
+	Admin netip.AddrPort
+	// Ready is where readiness is answered; the zero value leaves it out.
+	Ready netip.AddrPort
+	// ReadySocket is the path of a Unix socket that answers readiness; empty leaves it out.
+	ReadySocket string
+}
+
+// Keepalive of the xDS connection: a control plane that vanished without closing is left after 30 s, in time
+// to find another replica.
+const (
+	xdsKeepaliveInterval = 20 * time.Second
+	xdsKeepaliveTimeout  = 10 * time.Second
+	xdsConnect           = time.Second
+)
+
+// Bootstrap gives the JSON that Envoy starts from. All it holds is where the control plane is, the admin
+// interface, a readiness listener, and limits that Envoy takes from nowhere else.
+//
+// The readiness listener is static. Envoy opens static listeners only when everything that it asked for at
+// its start has arrived, so that readiness is never answered before the whole configuration is in place; and
+// its answer turns to 503 as soon as the proxy is told to drain.
+func Bootstrap(o BootstrapOptions) ([]byte, error) {
+	b := &bootstrapv3.Bootstrap{
+		Node:  &corev3.Node{Id: o.Node, Cluster: o.View},
+		Admin: &bootstrapv3.Admin{Address: tcpAddress(o.Admin)},
+		DynamicResources: &bootstrapv3.Bootstrap_DynamicResources{
+			AdsConfig: &corev3.ApiConfigSource{
+				ApiType:                   corev3.ApiConfigSource_DELTA_GRPC,
+				TransportApiVersion:       corev3.ApiVersion_V3,
+				SetNodeOnFirstMessageOnly: true,
+				GrpcServices: []*corev3.GrpcService{{TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{
+					EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: xdsCluster},
+				}}},
+			},
+			LdsConfig: adsSource(),
+			CdsConfig: adsSource(),
+		},
+		StaticResources: &bootstrapv3.Bootstrap_StaticResources{},
+		LayeredRuntime:  runtimeLimits(),
+	}
+	xds, err := xdsStaticCluster(o.XDS)
+	if err != nil {
+		return nil, err
+	}
+	b.StaticResources.Clusters = []*clusterv3.Cluster{xds}
+	for _, address := range readinessAddresses(o) {
+		l, err := readinessListener(address)
+		if err != nil {
+			return nil, err
+		}
+		b.StaticResources.Listeners = append(b.StaticResources.Listeners, l)
+	}
+	out, err := protojson.Marshal(b)
+	if err != nil {
+		return nil, fmt.Errorf("marshalling the bootstrap of proxy %s: %w", o.Node, err)
+	}
+	return out, nil
+}
+
+const xdsCluster = "xds"
+
+func adsSource() *corev3.ConfigSource {
+	return &corev3.ConfigSource{
+		ConfigSourceSpecifier: &corev3.ConfigSource_Ads{Ads: &corev3.AggregatedConfigSource{}},
+		ResourceApiVersion:    corev3.ApiVersion_V3,
+		// Wait for the control plane rather than serve nothing.
+		InitialFetchTimeout: durationpb.New(0),
+	}
+}
+
+func xdsStaticCluster(address netip.AddrPort) (*clusterv3.Cluster, error) {
+	http2, err := anypb.New(&upstreamhttpv3.HttpProtocolOptions{
+		UpstreamProtocolOptions: &upstreamhttpv3.HttpProtocolOptions_ExplicitHttpConfig_{
+			ExplicitHttpConfig: &upstreamhttpv3.HttpProtocolOptions_ExplicitHttpConfig{
+				ProtocolConfig: &upstreamhttpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{
+					Http2ProtocolOptions: &corev3.Http2ProtocolOptions{
+						ConnectionKeepalive: &corev3.KeepaliveSettings{
+							Interval: durationpb.New(xdsKeepaliveInterval),
+							Timeout:  durationpb.New(xdsKeepaliveTimeout),
+						},
+					},
+				},
+			},
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("packing the protocol options of the xDS cluster: %w", err)
+	}
+	return &clusterv3.Cluster{
+		Name:                 xdsCluster,
+		ConnectTimeout:       durationpb.New(xdsConnect),
+		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC},
+		TypedExtensionProtocolOptions: map[string]*anypb.Any{
+			"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": http2,
+		},
+		LoadAssignment: &endpointv3.ClusterLoadAssignment{
+			ClusterName: xdsCluster,
+			Endpoints: []*endpointv3.LocalityLbEndpoints{{LbEndpoints: []*endpointv3.LbEndpoint{{
+				HostIdentifier: &endpointv3.LbEndpoint_Endpoint{
+					Endpoint: &endpointv3.Endpoint{Address: tcpAddress(address)},
+				},
+			}}}},
+		},
+	}, nil
+}
+
+// runtimeLimits bounds what a regular expression may cost; Envoy refuses a route whose expression is larger.
+func runtimeLimits() *bootstrapv3.LayeredRuntime {
+	return &bootstrapv3.LayeredRuntime{Layers: []*bootstrapv3.RuntimeLayer{{
+		Name: "limits",
+		LayerSpecifier: &bootstrapv3.RuntimeLayer_StaticLayer{StaticLayer: &structpb.Struct{
+			Fields: map[string]*structpb.Value{
+				"re2.max_program_size.error_level": structpb.NewNumberValue(maxRegexProgram),
+				"re2.max_program_size.warn_level":  structpb.NewNumberValue(maxRegexProgram),
+			},
+		}},
+	}}}
+}
+
+// maxRegexProgram is the size of a compiled RE2 program, in instructions.
+const maxRegexProgram = 1000
+
+func readinessAddresses(o BootstrapOptions) []*corev3.Address {
+	var out []*corev3.Address
+	if o.Ready.IsValid() {
+		out = append(out, tcpAddress(o.Ready))
+	}
+	if o.ReadySocket != "" {
+		out = append(out, &corev3.Address{Address: &corev3.Address_Pipe{Pipe: &corev3.Pipe{Path: o.ReadySocket}}})
+	}
+	return out
+}
+
+func readinessListener(address *corev3.Address) (*listenerv3.Listener, error) {
+	healthCheck, err := filter("envoy.filters.http.health_check", &healthcheckv3.HealthCheck{
+		PassThroughMode: wrapperspb.Bool(false),
+		Headers: []*routev3.HeaderMatcher{{
+			Name:                 ":path",
+			HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: true},
+		}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	router, err := filter("envoy.filters.http.router", &routerv3.Router{})
+	if err != nil {
+		return nil, err
+	}
+	hcm, err := anypb.New(&hcmv3.HttpConnectionManager{
+		StatPrefix:  "readiness",
+		HttpFilters: []*hcmv3.HttpFilter{healthCheck, router},
+		RouteSpecifier: &hcmv3.HttpConnectionManager_RouteConfig{
+			RouteConfig: &routev3.RouteConfiguration{Name: "readiness"},
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("packing the readiness listener: %w", err)
+	}
+	return &listenerv3.Listener{
+		Name:    "readiness",
+		Address: address,
+		// The readiness listener answers while the others drain.
+		DrainType: listenerv3.Listener_MODIFY_ONLY,
+		FilterChains: []*listenerv3.FilterChain{{Filters: []*listenerv3.Filter{{
+			Name:       "envoy.filters.network.http_connection_manager",
+			ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: hcm},
+		}}}},
+	}, nil
+}
+
+func filter(name string, config proto.Message) (*hcmv3.HttpFilter, error) {
+	packed, err := anypb.New(config)
+	if err != nil {
+		return nil, fmt.Errorf("packing filter %s: %w", name, err)
+	}
+	return &hcmv3.HttpFilter{Name: name, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed}}, nil
+}
+
+func tcpAddress(a netip.AddrPort) *corev3.Address {
+	return &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{
+		Address:       a.Addr().String(),
+		PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: uint32(a.Port())},
+	}}}
+}

@@ -1,0 +1,84 @@
+package envoy
+
+import (
+	"time"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/switchyard/switchyard/internal/source"
+	"github.com/switchyard/switchyard/translate/model"
+)
+
+const (
+	// embeddedPicker is the cluster of our own endpoint pickers.
+	embeddedPicker = "epp"
+	// pickerConnect bounds the connection to a picker: a request waits behind it.
+	pickerConnect = 250 * time.Millisecond
+	// healthInterval and healthTimeout bound how long a picker that hangs keeps being asked.
+	healthInterval = time.Second
+	healthTimeout  = 500 * time.Millisecond
+)
+
+// addEmbeddedPicker adds the cluster of our own pickers. It stands in every view, since the filter in every
+// listener names it.
+func (b *builder) addEmbeddedPicker() {
+	c := b.pickerCluster(embeddedPicker)
+	check := newHealthCheck()
+	check.HealthChecker = &corev3.HealthCheck_GrpcHealthCheck_{GrpcHealthCheck: &corev3.HealthCheck_GrpcHealthCheck{
+		ServiceName: "envoy.service.ext_proc.v3.ExternalProcessor",
+	}}
+	c.HealthChecks = []*corev3.HealthCheck{check}
+	b.addCluster(c, b.opts.Pickers, []source.Ref{b.gw.Source})
+}
+
+// addForeignPicker adds the cluster of a picker behind a Service. The protocol asks for TLS that is not
+// verified. Its health is checked by connecting, TLS handshake included: not every picker serves gRPC health
+// on the port that requests go to.
+func (b *builder) addForeignPicker(p *model.Picker) {
+	c := b.pickerCluster(p.ID)
+	check := newHealthCheck()
+	check.HealthChecker = &corev3.HealthCheck_TcpHealthCheck_{TcpHealthCheck: &corev3.HealthCheck_TcpHealthCheck{}}
+	c.HealthChecks = []*corev3.HealthCheck{check}
+	c.TransportSocket = &corev3.TransportSocket{
+		Name: "envoy.transport_sockets.tls",
+		ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: b.pack(&tlsv3.UpstreamTlsContext{
+			CommonTlsContext: &tlsv3.CommonTlsContext{
+				AlpnProtocols: []string{"h2"},
+				ValidationContextType: &tlsv3.CommonTlsContext_ValidationContext{
+					ValidationContext: &tlsv3.CertificateValidationContext{
+						TrustChainVerification: tlsv3.CertificateValidationContext_ACCEPT_UNTRUSTED,
+					},
+				},
+			},
+		})},
+	}
+	b.addCluster(c, p.Endpoints, []source.Ref{p.Source})
+}
+
+// pickerCluster makes what all pickers share. A picker that is not healthy is not asked at all (no panic):
+// that is what makes failing open quick.
+func (b *builder) pickerCluster(name string) *clusterv3.Cluster {
+	c := newCluster(name, pickerConnect)
+	c.TypedExtensionProtocolOptions = b.upstreamProtocol(true)
+	c.LoadBalancingPolicy = b.leastRequest()
+	c.CommonLbConfig = &clusterv3.Cluster_CommonLbConfig{HealthyPanicThreshold: &typev3.Percent{Value: 0}}
+	// A stream that hangs on a picker found dead goes on without it.
+	c.CloseConnectionsOnHostHealthFailure = true
+	c.PerConnectionBufferLimitBytes = wrapperspb.UInt32(1 << 20)
+	return c
+}
+
+func newHealthCheck() *corev3.HealthCheck {
+	return &corev3.HealthCheck{
+		Timeout:            duration(healthTimeout),
+		Interval:           duration(healthInterval),
+		NoTrafficInterval:  duration(healthInterval),
+		UnhealthyThreshold: wrapperspb.UInt32(1),
+		HealthyThreshold:   wrapperspb.UInt32(1),
+		ReuseConnection:    wrapperspb.Bool(true),
+	}
+}

@@ -1,0 +1,122 @@
+package envoy
+
+import (
+	"math"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	aiv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ai_protocol_manager/v3"
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/switchyard/switchyard/translate/model"
+)
+
+// pickMode is how a route shows a request to the picker.
+type pickMode int
+
+const (
+	noPicker pickMode = iota
+	// partialBody sends the first Options.MatchBytes of the body; the rest streams past. For requests that
+	// say how long they are.
+	partialBody
+	// wholeBody holds the body, up to Options.MaxRequestBytes, until it has been seen. For requests without
+	// a content-length: those without a body, and chunked ones, whose size has to be counted.
+	wholeBody
+)
+
+func (b *builder) leadsToPool(f *model.Forward) bool {
+	for i := range f.Targets {
+		if b.gw.Backends[f.Targets[i].Backend].Pool != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// poolRoutes splits a rule that leads to a pool by the request's content-length: within the limit, above it
+// (413 at once, before the client has sent the body), not given.
+func (b *builder) poolRoutes(rule *model.Rule, refs *refs) []*routev3.Route {
+	sized := b.forwardRoute(rule, partialBody, refs)
+	sized.Match.Headers = append(sized.Match.Headers, contentLength(0, b.opts.MaxRequestBytes+1))
+	sized.RequestBodyBufferLimit = wrapperspb.UInt64(b.opts.MatchBytes)
+
+	tooLarge := b.newRoute(rule)
+	tooLarge.Match.Headers = append(tooLarge.Match.Headers, contentLength(b.opts.MaxRequestBytes+1, math.MaxInt64))
+	tooLarge.Action = &routev3.Route_DirectResponse{DirectResponse: reply(413, "request body too large")}
+
+	unsized := b.forwardRoute(rule, wholeBody, refs)
+	unsized.RequestBodyBufferLimit = wrapperspb.UInt64(b.opts.MaxRequestBytes)
+	return []*routev3.Route{sized, tooLarge, unsized}
+}
+
+// contentLength matches start <= content-length < end.
+func contentLength(start, end uint64) *routev3.HeaderMatcher {
+	return &routev3.HeaderMatcher{
+		Name: "content-length",
+		HeaderMatchSpecifier: &routev3.HeaderMatcher_RangeMatch{
+			RangeMatch: &typev3.Int64Range{Start: int64(start), End: int64(end)},
+		},
+	}
+}
+
+// pickerFilters points the ext_proc filter at the picker of a pool; nil for a Service.
+func (b *builder) pickerFilters(backend string, mode pickMode, refs *refs) map[string]*anypb.Any {
+	pool := b.gw.Backends[backend].Pool
+	if pool == nil || mode == noPicker {
+		return nil
+	}
+	if pool.Picker != nil {
+		refs.clusters[pool.Picker.ID] = true
+		return map[string]*anypb.Any{extProcFilter: b.pack(foreignPicker(pool.Picker.ID))}
+	}
+	refs.clusters[embeddedPicker] = true
+	return map[string]*anypb.Any{
+		extProcFilter: b.pack(leanPicker(pool.Key.String(), mode)),
+		usageFilter:   b.pack(&aiv3.AiProtocolManagerPerRoute{Response: &aiv3.ResponsePerRoute{}}),
+	}
+}
+
+// leanPicker is the protocol toward our own picker: the headers, one message with as much of the body as it
+// needs, nothing of the answer, and at the end one trailers message with the usage and the endpoint served.
+func leanPicker(pool string, mode pickMode) *extprocv3.ExtProcPerRoute {
+	body := extprocv3.ProcessingMode_BUFFERED_PARTIAL
+	if mode == wholeBody {
+		body = extprocv3.ProcessingMode_BUFFERED
+	}
+	return overrides(&extprocv3.ExtProcOverrides{
+		GrpcInitialMetadata: []*corev3.HeaderValue{
+			{Key: "x-switchyard-pool", Value: pool},
+			{Key: "x-switchyard-protocol", Value: "lean"},
+		},
+		ProcessingMode: &extprocv3.ProcessingMode{
+			RequestHeaderMode:   extprocv3.ProcessingMode_SEND,
+			RequestBodyMode:     body,
+			RequestTrailerMode:  extprocv3.ProcessingMode_SKIP,
+			ResponseHeaderMode:  extprocv3.ProcessingMode_SKIP,
+			ResponseBodyMode:    extprocv3.ProcessingMode_NONE,
+			ResponseTrailerMode: extprocv3.ProcessingMode_SEND,
+		},
+	})
+}
+
+// foreignPicker is the Endpoint Picker Protocol as specified: everything streamed through the picker.
+func foreignPicker(cluster string) *extprocv3.ExtProcPerRoute {
+	return overrides(&extprocv3.ExtProcOverrides{
+		GrpcService: pickerService(cluster),
+		ProcessingMode: &extprocv3.ProcessingMode{
+			RequestHeaderMode:   extprocv3.ProcessingMode_SEND,
+			RequestBodyMode:     extprocv3.ProcessingMode_FULL_DUPLEX_STREAMED,
+			RequestTrailerMode:  extprocv3.ProcessingMode_SEND,
+			ResponseHeaderMode:  extprocv3.ProcessingMode_SEND,
+			ResponseBodyMode:    extprocv3.ProcessingMode_FULL_DUPLEX_STREAMED,
+			ResponseTrailerMode: extprocv3.ProcessingMode_SEND,
+		},
+	})
+}
+
+func overrides(o *extprocv3.ExtProcOverrides) *extprocv3.ExtProcPerRoute {
+	return &extprocv3.ExtProcPerRoute{Override: &extprocv3.ExtProcPerRoute_Overrides{Overrides: o}}
+}

@@ -1,0 +1,27 @@
+package gatewayapi
+
+import (
+	"github.com/switchyard/switchyard/internal/source"
+	"github.com/switchyard/switchyard/translate/model"
+	infv1 "sigs.k8s.io/gateway-api-inference-extension/api/v1"
+	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
+)
+
+// ControllerName is what a GatewayClass names in spec.controllerName to be ours.
+const ControllerName = "switchyard.dev/gateway-controller"
+
+// Result is what a set of objects means.
+type Result struct {
+	// Gateways are those of our classes that are accepted, ordered by namespace and name.
+	Gateways []*model.Gateway
+	Statuses Statuses
+}
+
+// Statuses are the wanted statuses of every object that is ours to report on. Conditions carry no
+// transition time: whoever writes them knows the clock. Entries of other controllers are not in here.
+type Statuses struct {
+	GatewayClasses map[source.Key]*gwv1.GatewayClassStatus
+	Gateways       map[source.Key]*gwv1.GatewayStatus
+	HTTPRoutes     map[source.Key]*gwv1.HTTPRouteStatus
+	InferencePools map[source.Key]*infv1.InferencePoolStatus
+}
