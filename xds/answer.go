@@ -38,7 +38,6 @@ func (c *conn) answer(nonce string, failure *rpcstatus.Status, now time.Time) {
 		e.since, e.freeAt = time.Time{}, time.Time{}
 		c.judge(k, now)
 	}
-	c.server.progress.announce()
 }
 
 // accept notes that the proxy runs a version.

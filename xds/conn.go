@@ -185,6 +185,7 @@ func (c *conn) CreateDeltaWatch(req *cache.DeltaRequest, _ cache.Subscription, o
 	}
 	c.request = subscriptionChange{}
 	c.unlock()
+	c.server.progress.announce()
 	return func() {
 		c.mu.Lock()
 		c.open &^= bit

@@ -90,21 +90,18 @@ func (c *conn) advance(ch change) {
 	resumed := !c.live
 	c.view, c.live, c.compared = ch.to, true, true
 	for _, k := range ch.keys {
-		if e := c.entries[k]; e != nil {
+		c.entries[k].changed = !first
+	}
+	if resumed { // nothing was judged while there was no view
+		for k, e := range c.entries {
 			if first {
 				c.holdIfAhead(k, e, ch.at)
 			}
-			e.changed = !first
 			c.judge(k, ch.at)
 		}
-	}
-	if !resumed {
 		return
 	}
-	for k, e := range c.entries {
-		if first {
-			c.holdIfAhead(k, e, ch.at)
-		}
+	for _, k := range ch.keys {
 		c.judge(k, ch.at)
 	}
 }
@@ -112,7 +109,9 @@ func (c *conn) advance(ch change) {
 // start handles the first request of a kind: what the proxy brought along is compared with the view.
 func (c *conn) start(k kind, req subscriptionChange, now time.Time) {
 	st := &c.kinds[k]
-	st.wildcard = len(req.subscribe) == 0 || slices.Contains(req.subscribe, "*")
+	// A first request without names means all of them for these two types only; for the others it asks for nothing.
+	legacy := len(req.subscribe) == 0 && (k == clusterKind || k == listenerKind)
+	st.wildcard = legacy || slices.Contains(req.subscribe, "*")
 	if len(req.initial) > 0 {
 		c.fresh = false
 	}
@@ -132,16 +131,13 @@ func (c *conn) start(k kind, req subscriptionChange, now time.Time) {
 		version, brought := req.initial[name]
 		interested := st.wildcard || byName
 		if interested && brought && r != nil && r.Version == version && c.entries[key] == nil {
-			delete(c.warming, key) // a cluster that came first may have missed it
+			delete(c.warming, key) // a cluster that was judged first may have missed it
 			return                 // up to date: the default
 		}
 		e := c.touch(key)
 		e.subscribed = byName
 		if interested && brought {
 			e.has = &resource.Resource{ID: key.id(), Version: version}
-			if r != nil && r.Version == version {
-				e.has = r
-			}
 		}
 		started = append(started, key)
 	}

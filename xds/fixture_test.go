@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -24,7 +25,13 @@ import (
 	"github.com/switchyard/switchyard/translate/resource"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if n := os.Getenv(idleServerEnv); n != "" {
+		serveIdle(n) // this process is the server of BenchmarkIdleProxy
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func quietLogger() *slog.Logger { return slog.New(slog.DiscardHandler) }
 

@@ -1,6 +1,7 @@
 package xds
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -89,9 +90,12 @@ func TestEndpointsFollowAModifiedCluster(t *testing.T) {
 	p.expectAnything()
 
 	p.setWarming(resource.ClusterType, true)
+	p.setMute(resource.EndpointType)
 	b.SetView(viewOf(replace(base(), cluster("a", 2), routes("web", 2, "a"))...))
-	// Unchanged, but the cluster waits for them; and it must not be waited for in turn.
-	p.expect("clusters +a", "endpoints +a", "routes +web")
+	// They are unchanged, but the cluster waits for them, and acknowledges nothing until it has them.
+	p.expect("clusters +a", "endpoints +a")
+	p.unmute(resource.EndpointType)
+	p.expect("routes +web")
 	p.setWarming(resource.ClusterType, false)
 	p.expect()
 	checkSettled(t, b, p)
@@ -101,6 +105,25 @@ func TestEndpointsFollowAModifiedCluster(t *testing.T) {
 	p.open() // the same when the cluster changed meanwhile
 	p.expect("clusters +a", "endpoints +a")
 	checkSettled(t, b, p)
+}
+
+func TestEndpointsNobodyAskedForAreNotSent(t *testing.T) {
+	b := newBed(t, Options{})
+	b.SetView(viewOf(base()...))
+	p := b.connect("p1")
+	p.quiet()
+	p.expectAnything()
+	p.disconnect()
+	b.SetView(viewOf(replace(base(), cluster("a", 2))...))
+	p.noFollow["a"] = true
+	delete(p.interests, resource.EndpointType)
+	p.dial()
+	p.mu.Lock()
+	p.first(resource.ClusterType) // and nothing more
+	p.mu.Unlock()
+	p.expect("clusters +a")
+	b.clock.advance(time.Hour)
+	p.expect()
 }
 
 func TestClusterAcknowledgedLateBecauseOfAnother(t *testing.T) {
@@ -166,6 +189,28 @@ func TestGateIsPerReferenceWithADeadline(t *testing.T) {
 	// The one that never comes does not hold the next change, only the new reference does.
 	b.SetView(viewOf(replace(all(next, backend("c", 1)), routes("web", 3, "cold", "c"))...))
 	p.expect("clusters +c", "endpoints +c", "routes +web")
+	if n := p.state().GateDeadlinesExpired; n != 1 {
+		t.Errorf("%d gates expired, want 1: the last one ended by an acknowledgement", n)
+	}
+}
+
+func TestManyResponsesAtOnce(t *testing.T) {
+	b := newBed(t, Options{})
+	start, end := base(), base()
+	var want []string
+	for i := range 100 {
+		name := fmt.Sprintf("b%02d", i)
+		start = append(start, backend(name, 1)...)
+		end = append(end, cluster(name, 1), endpoints(name, 2))
+		want = append(want, "endpoints +"+name)
+	}
+	b.SetView(viewOf(start...))
+	p := b.connect("p1")
+	p.quiet()
+	p.expectAnything()
+	b.SetView(viewOf(end...))
+	p.expect(want...)
+	checkSettled(t, b, p)
 }
 
 func TestHeldResourceIsSentInItsLatestVersionAtTheDeadline(t *testing.T) {
@@ -331,9 +376,19 @@ func TestViewRemovedKeepsProxiesAsTheyAre(t *testing.T) {
 	if st := p.state(); st.ViewExists || st.Synced {
 		t.Errorf("view exists %v, synced %v; want neither", st.ViewExists, st.Synced)
 	}
+	late := b.connect("p2")
+	late.expect() // the view does not come back with a new proxy
+	late.disconnect()
+
 	b.SetView(viewOf(replace(base(), routes("web", 2, "a"))...))
 	p.expect("routes +web")
 	checkSettled(t, b, p)
+
+	b.RemoveView(testView)
+	p.disconnect()
+	if n := len(b.views); n != 0 {
+		t.Errorf("%d views are kept though removed and not asked for", n)
+	}
 }
 
 func TestUnknownViewWaitsInSilence(t *testing.T) {

@@ -115,14 +115,15 @@ func (c *conn) owesEmptyAnswer(k kind) bool {
 // A route table is one resource. While it waits for the new cluster of one of its routes, changes to its other routes
 // wait with it; the deadline bounds that.
 //
-// A proxy's first configuration is not gated. Envoy asks for its first listeners when its clusters are ready.
+// A proxy's first configuration is not gated: nothing of it counts as missing, see noteWarming. Envoy asks for its first
+// listeners when its clusters are ready.
 func (c *conn) gate(k key, e *entry, want *resource.Resource, now time.Time) (until time.Time, held bool) {
 	if k.kind != listenerKind && k.kind != routeKind {
 		return time.Time{}, false
 	}
 	overdue := 0
-	if len(c.warming) > 0 && !(c.fresh && e.has == nil) {
-		until, overdue = c.missing(want, now)
+	if len(c.warming) > 0 {
+		until, overdue = c.missing(want, e.gatedAt, now)
 	}
 	if !until.IsZero() {
 		if e.gatedAt.IsZero() {
@@ -136,7 +137,7 @@ func (c *conn) gate(k key, e *entry, want *resource.Resource, now time.Time) (un
 		}
 		overdue++
 	}
-	if !e.gatedAt.IsZero() && overdue > 0 {
+	if overdue > 0 {
 		c.expired++
 		c.server.metrics.gateExpired.Inc()
 		c.log.Warn("sent before everything it refers to was acknowledged", "type", k.kind.String(), "name", k.name,
@@ -147,18 +148,21 @@ func (c *conn) gate(k key, e *entry, want *resource.Resource, now time.Time) (un
 }
 
 // missing gives the time until which the missing references of a resource may hold it, zero if none does, and how many
-// are missing for longer than they may hold anything.
-func (c *conn) missing(r *resource.Resource, now time.Time) (until time.Time, overdue int) {
+// have held it since gatedAt and may not any longer.
+func (c *conn) missing(r *resource.Resource, gatedAt, now time.Time) (until time.Time, overdue int) {
 	check := func(k key) (missing bool) {
 		since, missing := c.warming[k]
 		if !missing {
 			return false
 		}
 		deadline := since.Add(c.server.opts.GateDeadline)
-		if !now.Before(deadline) {
+		switch {
+		case deadline.After(now):
+			if deadline.After(until) {
+				until = deadline
+			}
+		case !gatedAt.IsZero() && deadline.After(gatedAt):
 			overdue++
-		} else if deadline.After(until) {
-			until = deadline
 		}
 		return true
 	}

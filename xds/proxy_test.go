@@ -117,6 +117,8 @@ func (b *bed) newProxy(node string) *proxy {
 func (p *proxy) open() {
 	p.t.Helper()
 	p.dial()
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, typ := range kindURLs {
 		if typ != resource.ClusterType && typ != resource.ListenerType && len(p.interests[typ]) == 0 {
 			continue
@@ -153,10 +155,8 @@ func (p *proxy) dial() {
 	p.t.Cleanup(p.close)
 }
 
-// first sends the first request of a type on a stream.
+// first sends the first request of a type on a stream. The caller holds mu.
 func (p *proxy) first(typ string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	req := &discovery.DeltaDiscoveryRequest{TypeUrl: typ, InitialResourceVersions: p.versions[typ]}
 	for name := range p.interests[typ] {
 		req.ResourceNamesSubscribe = append(req.ResourceNamesSubscribe, name)

@@ -138,6 +138,43 @@ func TestLagHoldsOnlyWhatIsAhead(t *testing.T) {
 	p.expect("endpoints +a") // another resource goes on while the route table is held
 }
 
+func TestClusterThatIsAheadHoldsNothingBack(t *testing.T) {
+	ahead := newBed(t, Options{})
+	ahead.SetView(viewOf(replace(base(), cluster("a", 2))...))
+	p := ahead.connect("p1")
+	p.quiet()
+	p.expectAnything()
+	p.disconnect()
+
+	b := newBed(t, Options{})
+	b.SetView(viewOf(base()...))
+	p.b = b
+	p.open()
+	p.expect()
+	b.SetView(viewOf(replace(base(), routes("web", 2, "a"))...))
+	p.expect("routes +web")
+	b.clock.advance(DefaultLagHold)
+	p.expect("clusters +a", "endpoints +a")
+	checkSettled(t, b, p)
+}
+
+// After a rejection, Envoy does not report the versions of the clusters in the same response that it did apply.
+func TestReturningProxyThatForgotAVersionIsNotGated(t *testing.T) {
+	b := newBed(t, Options{})
+	b.SetView(viewOf(base(backend("b", 1))...))
+	p := b.connect("p1")
+	p.quiet()
+	p.expectAnything()
+	p.disconnect()
+	delete(p.versions[resource.ClusterType], "b")
+
+	p.open()
+	p.expect("clusters +b")
+	b.SetView(viewOf(replace(base(backend("b", 1)), routes("web", 2, "b"))...))
+	p.expect("routes +web") // b's endpoints are there
+	checkSettled(t, b, p)
+}
+
 func TestAskingAgainIsAnsweredWithTheBody(t *testing.T) {
 	b := newBed(t, Options{})
 	b.SetView(viewOf(withTLS()...))

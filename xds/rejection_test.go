@@ -108,9 +108,17 @@ func TestRejectedRouteTableIsReportedAndHarmsOnlyItself(t *testing.T) {
 	next = replace(next, routes("web", 3, "a"))
 	b.SetView(viewOf(next...))
 	p.expect("routes +web")
-	// A newer version is sent, and clears it.
+	// A newer version is sent, and clears it. Its age is its own.
+	b.clock.advance(time.Hour)
+	p.setMute(resource.RouteType)
 	b.SetView(viewOf(replace(next, routes("api", 3, "a"))...))
 	p.expect("routes +api")
+	b.clock.advance(time.Second)
+	if age := p.state().Types[routeKind].OldestUnacknowledged; age != 1 {
+		t.Errorf("the newer version is unacknowledged for %v s, want 1", age)
+	}
+	p.unmute(resource.RouteType)
+	p.expect()
 	w.expect(t, []string{"api@p1"}, []string{"api@p1"})
 	if got := b.Rejections(); len(got) != 0 {
 		t.Errorf("rejections %+v after a newer version was acknowledged", got)
@@ -264,6 +272,22 @@ func TestRejectionOutlivesAShortAbsence(t *testing.T) {
 	if n := len(b.Rejections()); n != 0 {
 		t.Errorf("%d rejections of a proxy that is gone for good, want 0", n)
 	}
+	w.expect(t, []string{"web@p1"}, []string{"web@p1"})
+}
+
+func TestRejectionOfAnAbsentProxyEndsWithTheVersion(t *testing.T) {
+	b, w := newWitnessedBed(t)
+	b.SetView(viewOf(base()...))
+	p := b.connect("p1")
+	p.quiet()
+	bad := routes("web", 2, "a")
+	p.setReject(rejecting("no", bad.Version))
+	b.SetView(viewOf(replace(base(), bad)...))
+	p.quiet()
+	p.disconnect()
+	b.SetView(viewOf(replace(base(), bad, endpoints("a", 2))...))
+	w.expect(t, []string{"web@p1"}, nil)
+	b.SetView(viewOf(replace(base(), routes("web", 3, "a"))...))
 	w.expect(t, []string{"web@p1"}, []string{"web@p1"})
 }
 

@@ -14,6 +14,7 @@ import (
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"github.com/envoyproxy/go-control-plane/pkg/cache/v3"
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -192,9 +193,18 @@ func TestWaitSynced(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
+	// Waiting is over, too, when a proxy comes back with everything and is sent nothing.
+	p3 := b.connect("p3")
+	p3.quiet()
+	p3.disconnect()
+	go func() { done <- b.WaitSynced(ctx, testView, 3) }()
+	p3.open()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
 	stopped, stop := context.WithCancel(t.Context())
 	stop()
-	if err := b.WaitSynced(stopped, testView, 3); !errors.Is(err, context.Canceled) {
+	if err := b.WaitSynced(stopped, testView, 4); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want the context's error", err)
 	}
 }
@@ -267,6 +277,38 @@ func TestShutdownEndsStreams(t *testing.T) {
 	}
 }
 
+// go-control-plane closes the channel once it has cancelled the watches, while views still change.
+func TestNothingIsHandedOutAfterTheWatchesAreCancelled(t *testing.T) {
+	s := New(Options{Logger: quietLogger()})
+	s.SetView(viewOf(base()...))
+	c := newConn(s, t.Context())
+	out := make(chan cache.DeltaResponse, 4)
+	for _, typ := range []string{resource.ClusterType, resource.ListenerType, "type.googleapis.com/unknown"} {
+		req := &discovery.DeltaDiscoveryRequest{
+			TypeUrl: typ, Node: &core.Node{Id: "p1", Cluster: testView},
+			InitialResourceVersions: versionsIn(base())[typ],
+		}
+		if err := c.OnStreamDeltaRequest(1, req); err != nil {
+			t.Fatal(err)
+		}
+		cancel, err := c.CreateDeltaWatch(req, nil, out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cancel() // may be called again
+		cancel()
+	}
+	close(out)
+	s.SetView(viewOf(replace(base(), cluster("a", 2))...))
+	if _, open := <-out; open {
+		t.Error("a response was handed out")
+	}
+	c.close()
+	if n := len(s.State("", "").Proxies); n != 0 {
+		t.Errorf("%d proxies left", n)
+	}
+}
+
 // Whatever happens, a proxy that answers ends up with exactly the view, and nothing is kept about it.
 func TestRandomChangesConverge(t *testing.T) {
 	for seed := range uint64(40) {
@@ -315,7 +357,10 @@ func TestRandomChangesConverge(t *testing.T) {
 				b.clock.advance(DefaultRemovalGrace)
 			}
 			p.quiet()
-			for typ, have := range p.versions {
+			p.mu.Lock()
+			versions := p.versions
+			p.mu.Unlock()
+			for typ, have := range versions {
 				for name, version := range have {
 					if r := want.Resources[resource.ID{Type: typ, Name: name}]; r == nil || r.Version != version {
 						t.Errorf("the proxy has %s %s at %s, not as wanted", typ, name, version)
@@ -326,6 +371,9 @@ func TestRandomChangesConverge(t *testing.T) {
 				if p.has(id.Type, id.Name) != r.Version {
 					t.Errorf("the proxy lacks %s %s", id.Type, id.Name)
 				}
+			}
+			if got, fresh := b.views[testView].last.sum, nextGeneration(emptyGeneration(""), want, time.Time{}).to.sum; got != fresh {
+				t.Errorf("hashes are %x after many changes, %x for the same view from the start", got, fresh)
 			}
 			if !b.Synced(testView, "p1") {
 				t.Error("not synced")

@@ -89,29 +89,81 @@ func doRequest(ctx context.Context, conn *grpc.ClientConn, body []byte, load *wo
 	return nil
 }
 
-// drive keeps load.streams requests under way for a time and returns how many were done.
-func drive(conns []*grpc.ClientConn, load *workload, length time.Duration) (int64, error) {
-	var done, next atomic.Int64
-	var failure atomic.Pointer[error]
+// drive sends requests for a time. It calls begin and end when the part begins and ends that is to be measured, with the
+// number of requests done by then: of an open loop that is the time in which as many requests end as begin.
+func drive(conns []*grpc.ClientConn, load *workload, length time.Duration, begin, end func(done int64) error) error {
+	r := &run{conns: conns, load: load}
+	if load.streams > 0 {
+		if err := begin(0); err != nil {
+			return err
+		}
+		r.closedLoop(length)
+	} else {
+		settle := load.hold + load.hold/10
+		r.wg.Go(func() { r.openLoop(settle + length) })
+		if err := after(settle, func() error { return begin(r.done.Load()) }); err != nil {
+			return err
+		}
+		if err := after(length, func() error { return end(r.done.Load()) }); err != nil {
+			return err
+		}
+	}
+	r.wg.Wait()
+	if err := r.failure.Load(); err != nil {
+		return *err
+	}
+	if load.streams > 0 {
+		return end(r.done.Load())
+	}
+	return nil
+}
+
+func after(wait time.Duration, do func() error) error {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	<-timer.C
+	return do()
+}
+
+// run is one turn of a workload.
+type run struct {
+	conns   []*grpc.ClientConn
+	load    *workload
+	wg      sync.WaitGroup
+	done    atomic.Int64
+	failure atomic.Pointer[error]
+}
+
+func (r *run) request(i int) {
+	err := doRequest(context.Background(), r.conns[i%len(r.conns)], r.load.bodies[i%len(r.load.bodies)], r.load)
+	if err != nil {
+		r.failure.CompareAndSwap(nil, &err)
+		return
+	}
+	r.done.Add(1)
+}
+
+// closedLoop keeps load.streams requests under way.
+func (r *run) closedLoop(length time.Duration) {
 	end := time.Now().Add(length)
-	var wg sync.WaitGroup
-	for worker := range load.streams {
-		wg.Go(func() {
-			for time.Now().Before(end) && failure.Load() == nil {
-				body := load.bodies[int(next.Add(1))%len(load.bodies)]
-				if err := doRequest(context.Background(), conns[worker%len(conns)], body, load); err != nil {
-					failure.CompareAndSwap(nil, &err)
-					return
-				}
-				done.Add(1)
+	var next atomic.Int64
+	for range r.load.streams {
+		r.wg.Go(func() {
+			for time.Now().Before(end) && r.failure.Load() == nil {
+				r.request(int(next.Add(1)))
 			}
 		})
 	}
-	wg.Wait()
-	if err := failure.Load(); err != nil {
-		return 0, *err
+}
+
+// openLoop begins load.rate requests a second.
+func (r *run) openLoop(length time.Duration) {
+	tick := time.NewTicker(time.Second / time.Duration(r.load.rate))
+	defer tick.Stop()
+	for i := range int(length.Seconds() * float64(r.load.rate)) {
+		<-tick.C
+		r.wg.Go(func() { r.request(i) })
 	}
-	return done.Load(), nil
 }
 
 // pages are the metrics of the simulated model servers: one listener, reached by a different loopback address for each.

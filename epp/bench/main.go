@@ -24,7 +24,7 @@ func main() {
 	if *serve != "" {
 		err = serveUntilParentIsGone(*serve, *metrics)
 	} else {
-		err = run(time.Duration(*seconds*float64(time.Second)), *rounds, *inFlight)
+		err = printTable(time.Duration(*seconds*float64(time.Second)), *rounds, *inFlight)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -32,8 +32,8 @@ func main() {
 	}
 }
 
-// run prints the table.
-func run(perServer time.Duration, rounds, inFlight int) error {
+// printTable measures each workload on each server.
+func printTable(perServer time.Duration, rounds, inFlight int) error {
 	pages, err := startPages()
 	if err != nil {
 		return err
@@ -48,22 +48,21 @@ func run(perServer time.Duration, rounds, inFlight int) error {
 		defer started.stop()
 		servers[kind] = started
 	}
+	loads := workloads()
+	cost, err := measureAll(servers, loads, perServer, rounds)
+	if err != nil {
+		return err
+	}
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(table, "CPU ms per request, %d endpoints\tfloor\tfloor, own codec\tpicker\tpicker / floor\tpicker / floor, own codec\n", endpoints)
-	for _, load := range workloads() {
-		cost := map[string]float64{}
-		for range rounds {
-			for _, kind := range kinds {
-				measured, err := servers[kind].measure(load, perServer/time.Duration(rounds))
-				if err != nil {
-					return fmt.Errorf("%s, %s: %w", load.name, kind, err)
-				}
-				cost[kind] += measured / float64(rounds)
-			}
-		}
-		fmt.Fprintf(table, "%s\t%.3f\t%.3f\t%.3f\t%.2f\t%.2f\n", load.name, cost[floor], cost[bareFloor], cost[picker],
-			cost[picker]/cost[floor], cost[picker]/cost[bareFloor])
-		table.Flush()
+	for _, load := range loads {
+		own := cost[load.name]
+		fmt.Fprintf(table, "%s\t%.3f\t%.3f\t%.3f\t%.2f\t%.2f\n", load.name, own[floor], own[bareFloor], own[picker],
+			own[picker]/own[floor], own[picker]/own[bareFloor])
+	}
+	table.Flush()
+	for _, kind := range kinds {
+		fmt.Printf("%s, 1 000 tokens out / 10 tokens out: %.2f\n", kind, cost[nameLongAnswer][kind]/cost[nameShortAnswer][kind])
 	}
 	if inFlight == 0 {
 		return nil
@@ -76,4 +75,25 @@ func run(perServer time.Duration, rounds, inFlight int) error {
 		fmt.Printf("memory, %s, %d requests in flight: %.1f KiB per request above idle\n", kind, inFlight, perRequest/1024)
 	}
 	return nil
+}
+
+// measureAll returns CPU milliseconds per request by workload and kind of server. In each round every workload and server
+// has its turn, so that a machine that is busy for a while troubles all of them.
+func measureAll(servers map[string]*server, loads []workload, perServer time.Duration, rounds int) (map[string]map[string]float64, error) {
+	cost := map[string]map[string]float64{}
+	for round := range rounds {
+		for _, load := range loads {
+			if cost[load.name] == nil {
+				cost[load.name] = map[string]float64{}
+			}
+			for _, kind := range kinds {
+				measured, err := servers[kind].measure(load, perServer/time.Duration(rounds))
+				if err != nil {
+					return nil, fmt.Errorf("round %d, %s, %s: %w", round, load.name, kind, err)
+				}
+				cost[load.name][kind] += measured / float64(rounds)
+			}
+		}
+	}
+	return cost, nil
 }

@@ -89,24 +89,30 @@ func (s *server) report(what string) (report, error) {
 
 // measure returns CPU milliseconds per request.
 func (s *server) measure(load workload, length time.Duration) (float64, error) {
-	if load.hold == 0 {
-		if _, err := drive(s.conns, &load, length/10); err != nil {
+	if load.streams > 0 {
+		if err := s.warmUp(load, length/10); err != nil {
 			return 0, err
 		}
 	}
-	before, err := s.report(askCPU)
-	if err != nil {
+	var cpu time.Duration
+	var requests int64
+	note := func(sign int64) func(int64) error {
+		return func(done int64) error {
+			now, err := s.report(askCPU)
+			cpu += time.Duration(sign) * now.CPU
+			requests += sign * done
+			return err
+		}
+	}
+	if err := drive(s.conns, &load, length, note(-1), note(+1)); err != nil {
 		return 0, err
 	}
-	requests, err := drive(s.conns, &load, length)
-	if err != nil {
-		return 0, err
-	}
-	after, err := s.report(askCPU)
-	if err != nil {
-		return 0, err
-	}
-	return (after.CPU - before.CPU).Seconds() * 1000 / float64(requests), nil
+	return cpu.Seconds() * 1000 / float64(requests), nil
+}
+
+func (s *server) warmUp(load workload, length time.Duration) error {
+	ignore := func(int64) error { return nil }
+	return drive(s.conns, &load, length, ignore, ignore)
 }
 
 // measureMemory holds n requests in flight and returns resident bytes per request above what the process had before.
@@ -117,7 +123,7 @@ func measureMemory(kind, metricsPort string, n int) (float64, error) {
 	}
 	defer s.stop()
 	load := workload{bodies: prompts(10, 100, 1_000, 0.5), trailers: trailersOf(200, 10), streams: 8}
-	if _, err := drive(s.conns, &load, 500*time.Millisecond); err != nil {
+	if err := s.warmUp(load, 500*time.Millisecond); err != nil {
 		return 0, err
 	}
 	before, err := s.report(askMemory)

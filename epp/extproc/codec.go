@@ -40,7 +40,6 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	if !ok {
 		return c.usual.Unmarshal(data, v)
 	}
-	f.free()
 	f.message = data.MaterializeToBuffer(messages)
 	if err := f.read(); err != nil {
 		f.free()

@@ -7,6 +7,8 @@ import (
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/switchyard/switchyard/epp/config"
 )
 
 const onlyOpenAI = `
@@ -171,4 +173,31 @@ func TestMalformedMessagesEndTheStream(t *testing.T) {
 	}
 	s.finish()
 	p.expectIdle()
+}
+
+// TestLeanBodyAfterHeadersIsWhole sends a body that is cut, in the order in which it cannot be.
+func TestLeanBodyAfterHeadersIsWhole(t *testing.T) {
+	p := startPicker(t, settings{endpoints: 1})
+	s := p.openLean()
+	s.send(requestHeaders(false, ":path", chatPath))
+	s.receive()
+	s.send(requestBody(`{"model":"m","messages":[{"role":"user"`, false))
+	expectRefusal(t, s.receive(), 400, "inference error: BadRequest - error unmarshaling request bodyMap: ", "")
+	s.finish()
+	p.expectIdle()
+}
+
+// TestAPanicEndsOneStreamOnly serves with a configuration that lacks its handler.
+func TestAPanicEndsOneStreamOnly(t *testing.T) {
+	broken := *config.Default()
+	broken.Handler = nil
+	p := startPicker(t, settings{endpoints: 1, compiled: &broken})
+	for range 2 {
+		s := p.openLean()
+		s.send(leanBody(chatPath, chat("m", "x"), true))
+		if _, err := s.client.Recv(); status.Code(err) != codes.Internal {
+			t.Fatalf("error %v, want Internal", err)
+		}
+		p.expectIdle()
+	}
 }

@@ -2,8 +2,9 @@ package extproc
 
 import "google.golang.org/grpc"
 
-// leanHandler serves the lean protocol. The message that decides is the request body or, for a request that has none, its
-// headers; what comes after tells how the request went.
+// leanHandler serves the lean protocol. The message that decides is the request body or, for a request that has none or
+// asks for an upgrade (what follows is a conversation, which the proxy does not show), its headers; what comes after
+// tells how the request went.
 type leanHandler struct {
 	service  *Service
 	exchange *exchange
@@ -22,7 +23,7 @@ const (
 func (h *leanHandler) handle(stream grpc.ServerStream, f *frame) (done bool, err error) {
 	switch f.part {
 	case partRequestHeaders:
-		if f.endOfStream && !h.exchange.decided() {
+		if (f.endOfStream || headerSet(f.headers).get("upgrade") != nil) && !h.exchange.decided() {
 			ask := askedByHeaders(f)
 			return h.decide(stream, f, &ask)
 		}
@@ -63,8 +64,9 @@ func (h *leanHandler) askedByBody(f *frame) asked {
 	var ask asked
 	if h.early != nil {
 		ask = *h.early
-		// The body of such a request is sent whole; if trailers follow it, its end is not marked.
-		ask.complete = true
+		// Of a body whose length was announced the first part may be all that comes. One whose length was not is
+		// sent whole; if trailers follow it, its end is not marked.
+		ask.complete = f.endOfStream || len(f.body) >= ask.contentLength
 	} else {
 		attributes := structSet(f.attributes)
 		path := attributes.text(attributePath)

@@ -47,6 +47,7 @@ type picker struct {
 type settings struct {
 	endpoints   int
 	config      string
+	compiled    *config.Config
 	defaultPool string
 	maxBody     int
 	pools       []string
@@ -67,6 +68,9 @@ func startPicker(t *testing.T, with settings) *picker {
 		if compiled, err = config.Load([]byte(with.config)); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if with.compiled != nil {
+		compiled = with.compiled
 	}
 	series, err := metrics.New(p.registry, metrics.Build{}, p.pools)
 	if err != nil {

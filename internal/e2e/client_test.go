@@ -104,12 +104,15 @@ func (r reply) server() string { return r.headers.Get("x-sim-endpoint") }
 type accessLog struct {
 	mu    sync.Mutex
 	lines map[string]accessLine
+	raw   func(line []byte) // also given every line as it was written, if set; it must not keep it
 }
 
 // accessLine is what tests look at in one line of an access log.
 type accessLine struct {
 	Proxy     string
 	RequestID string `json:"request_id"`
+	Method    string `json:"method"`
+	Path      string `json:"path"`
 	Status    int    `json:"status"`
 	Details   string `json:"details"`
 	Route     string `json:"route"`
@@ -123,6 +126,9 @@ type accessLine struct {
 func newAccessLog() *accessLog { return &accessLog{lines: map[string]accessLine{}} }
 
 func (a *accessLog) write(proxy string, line []byte) {
+	if a.raw != nil {
+		a.raw(line)
+	}
 	l := accessLine{Proxy: proxy}
 	if err := json.Unmarshal(line, &l); err != nil {
 		return

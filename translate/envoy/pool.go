@@ -7,6 +7,7 @@ import (
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	aiv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ai_protocol_manager/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -22,6 +23,8 @@ const (
 	// partialBody sends the first Options.MatchBytes of the body; the rest streams past. For requests that
 	// say how long they are.
 	partialBody
+	// headersOnly sends no body. For upgrades: what follows their headers is a conversation without end.
+	headersOnly
 	// wholeBody holds the body, up to Options.MaxRequestBytes, until it has been seen. For requests without
 	// a content-length: those without a body, and chunked ones, whose size has to be counted.
 	wholeBody
@@ -36,9 +39,12 @@ func (b *builder) leadsToPool(f *model.Forward) bool {
 	return false
 }
 
-// poolRoutes splits a rule that leads to a pool by the request's content-length: within the limit, above it
-// (413 at once, before the client has sent the body), not given.
+// poolRoutes splits a rule that leads to a pool: upgrades, and the rest by the request's content-length,
+// which is within the limit, above it (413 at once, before the client has sent the body), or not given.
 func (b *builder) poolRoutes(rule *model.Rule, refs *refs) []*routev3.Route {
+	upgrade := b.forwardRoute(rule, headersOnly, refs)
+	upgrade.Match.Headers = append(upgrade.Match.Headers, asksForWebsocket())
+
 	sized := b.forwardRoute(rule, partialBody, refs)
 	sized.Match.Headers = append(sized.Match.Headers, contentLength(0, b.opts.MaxRequestBytes+1))
 	sized.RequestBodyBufferLimit = wrapperspb.UInt64(b.opts.MatchBytes)
@@ -49,7 +55,17 @@ func (b *builder) poolRoutes(rule *model.Rule, refs *refs) []*routev3.Route {
 
 	unsized := b.forwardRoute(rule, wholeBody, refs)
 	unsized.RequestBodyBufferLimit = wrapperspb.UInt64(b.opts.MaxRequestBytes)
-	return []*routev3.Route{sized, tooLarge, unsized}
+	return []*routev3.Route{upgrade, sized, tooLarge, unsized}
+}
+
+func asksForWebsocket() *routev3.HeaderMatcher {
+	return &routev3.HeaderMatcher{
+		Name: "upgrade",
+		HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
+			MatchPattern: &matcherv3.StringMatcher_Exact{Exact: "websocket"},
+			IgnoreCase:   true,
+		}},
+	}
 }
 
 // contentLength matches start <= content-length < end.
@@ -69,6 +85,9 @@ func (b *builder) pickerFilters(backend string, mode pickMode, refs *refs) map[s
 		return nil
 	}
 	if pool.Picker != nil {
+		if mode == headersOnly {
+			return nil // other pickers wait for the end of the body, which an upgrade does not have
+		}
 		refs.clusters[pool.Picker.ID] = true
 		return map[string]*anypb.Any{extProcFilter: b.pack(foreignPicker(pool.Picker.ID))}
 	}
@@ -83,7 +102,10 @@ func (b *builder) pickerFilters(backend string, mode pickMode, refs *refs) map[s
 // needs, nothing of the answer, and at the end one trailers message with the usage and the endpoint served.
 func leanPicker(pool string, mode pickMode) *extprocv3.ExtProcPerRoute {
 	body := extprocv3.ProcessingMode_BUFFERED_PARTIAL
-	if mode == wholeBody {
+	switch mode {
+	case headersOnly:
+		body = extprocv3.ProcessingMode_NONE
+	case wholeBody:
 		body = extprocv3.ProcessingMode_BUFFERED
 	}
 	return overrides(&extprocv3.ExtProcOverrides{

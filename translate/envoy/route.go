@@ -29,9 +29,7 @@ func (b *builder) virtualHost(h *model.Host, refs *refs) *routev3.VirtualHost {
 func (b *builder) routes(rule *model.Rule, refs *refs) []*routev3.Route {
 	switch a := rule.Action; {
 	case a.Redirect != nil:
-		r := b.newRoute(rule)
-		r.Action = &routev3.Route_Redirect{Redirect: redirect(rule, a.Redirect)}
-		return []*routev3.Route{r}
+		return b.redirectRoutes(rule, a.Redirect)
 	case a.Reply != nil:
 		r := b.newRoute(rule)
 		r.Action = &routev3.Route_DirectResponse{DirectResponse: reply(a.Reply.Status, a.Reply.Body)}
@@ -144,6 +142,24 @@ func headerOption(h model.Header, action corev3.HeaderValueOption_HeaderAppendAc
 		AppendAction:   action,
 		KeepEmptyValue: true,
 	}
+}
+
+// redirectRoutes makes one route, and one before it for requests that name a port where the Location shall
+// have none: Envoy keeps the request's port unless told another, and a port that it is told it always writes.
+func (b *builder) redirectRoutes(rule *model.Rule, r *model.Redirect) []*routev3.Route {
+	route := b.newRoute(rule)
+	route.Action = &routev3.Route_Redirect{Redirect: redirect(rule, r)}
+	if r.Scheme == "" || r.Host != "" || r.Port != 0 {
+		return []*routev3.Route{route}
+	}
+	explicit := *r
+	explicit.Port = map[string]uint32{"http": 80, "https": 443}[r.Scheme]
+	withPort := b.newRoute(rule)
+	withPort.Match.Headers = append(withPort.Match.Headers, headerMatch(model.NamedMatch{
+		Name: ":authority", ValueMatch: model.ValueMatch{Kind: model.Regex, Value: ".*:[0-9]+"},
+	}))
+	withPort.Action = &routev3.Route_Redirect{Redirect: redirect(rule, &explicit)}
+	return []*routev3.Route{withPort, route}
 }
 
 func redirect(rule *model.Rule, r *model.Redirect) *routev3.RedirectAction {

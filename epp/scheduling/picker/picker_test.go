@@ -11,8 +11,17 @@ import (
 
 const draws = 30_000
 
-// shares picks many times and returns how often each candidate came first.
+// shares picks many times among idle candidates and returns how often each came first.
 func shares(t *testing.T, p scheduling.Picker, scores ...float32) []float64 {
+	t.Helper()
+	return sharesOf(t, p, idle(len(scores)), scores...)
+}
+
+func idle(candidates int) *scheduling.Cycle {
+	return &scheduling.Cycle{Loads: make([]scheduling.Load, candidates)}
+}
+
+func sharesOf(t *testing.T, p scheduling.Picker, c *scheduling.Cycle, scores ...float32) []float64 {
 	t.Helper()
 	counts := make([]float64, len(scores))
 	for range draws {
@@ -20,7 +29,7 @@ func shares(t *testing.T, p scheduling.Picker, scores ...float32) []float64 {
 		for i := range in {
 			in[i] = i
 		}
-		picked := p.Pick(nil, in, slices.Clone(scores))
+		picked := p.Pick(c, in, slices.Clone(scores))
 		if len(picked) != 1 {
 			t.Fatalf("picked %d candidates, want 1", len(picked))
 		}
@@ -49,15 +58,23 @@ func TestMaxScoreIsFairAmongEquals(t *testing.T) {
 	expectShares(t, shares(t, p, 3, 1, 3, 2, 3), []float64{1.0 / 3, 0, 1.0 / 3, 0, 1.0 / 3})
 }
 
+func TestMaxScoreSpreadsABurstAmongEquals(t *testing.T) {
+	p, _ := picker.NewMaxScore(nil)
+	c := idle(4)
+	c.Loads[0].Requests, c.Loads[2].Requests = 1, 2
+	expectShares(t, sharesOf(t, p, c, 3, 3, 3, 3), []float64{0, 0.5, 0, 0.5})
+	expectShares(t, sharesOf(t, p, c, 3, 2, 3, 2), []float64{1, 0, 0, 0})
+}
+
 func TestMaxScoreOrdersSeveral(t *testing.T) {
 	p, err := picker.NewMaxScore([]byte(`{"maxNumOfEndpoints":3}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := p.Pick(nil, []int{7, 8, 9, 10}, []float32{1, 4, 3, 2}); !slices.Equal(got, []int{8, 9, 10}) {
+	if got := p.Pick(idle(11), []int{7, 8, 9, 10}, []float32{1, 4, 3, 2}); !slices.Equal(got, []int{8, 9, 10}) {
 		t.Fatalf("picked %v, want [8 9 10]", got)
 	}
-	if got := p.Pick(nil, []int{7}, []float32{1}); !slices.Equal(got, []int{7}) {
+	if got := p.Pick(idle(11), []int{7}, []float32{1}); !slices.Equal(got, []int{7}) {
 		t.Fatalf("picked %v, want [7]", got)
 	}
 }

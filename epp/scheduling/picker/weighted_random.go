@@ -24,7 +24,7 @@ func NewWeightedRandom(parameters []byte) (*WeightedRandom, error) {
 }
 
 // Pick implements scheduling.Picker.
-func (p *WeightedRandom) Pick(_ *scheduling.Cycle, in []int, scores []float32) []int {
+func (p *WeightedRandom) Pick(c *scheduling.Cycle, in []int, scores []float32) []int {
 	for i, score := range scores {
 		// ln(u)/score orders as u^(1/score) does, without underflow at small scores.
 		if score > 0 {
@@ -35,7 +35,7 @@ func (p *WeightedRandom) Pick(_ *scheduling.Cycle, in []int, scores []float32) [
 	}
 	count := min(p.count, len(in))
 	for place := range count {
-		best := place + fairMax(scores[place:])
+		best := place + fairMax(c, in[place:], scores[place:])
 		in[place], in[best] = in[best], in[place]
 		scores[place], scores[best] = scores[best], scores[place]
 	}

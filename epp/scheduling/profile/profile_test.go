@@ -142,16 +142,6 @@ func TestPrefixWinsWhileLoadIsEven(t *testing.T) {
 	}
 }
 
-func TestPickAllocatesNothing(t *testing.T) {
-	pool, keys := warmPool(100)
-	handler := config.Default().Handler
-	request := &body.Request{}
-	allocs := testing.AllocsPerRun(200, func() { pick(t, handler, pool, request, keys) })
-	if allocs > 0 {
-		t.Fatalf("%g allocations per pick", allocs)
-	}
-}
-
 // BenchmarkPick is one decision of the default profile among 100 endpoints, for a prompt of 100 000 tokens (1562 blocks) of
 // which ten endpoints hold parts, without the hashing of its body.
 func BenchmarkPick(b *testing.B) {

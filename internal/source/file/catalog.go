@@ -218,7 +218,7 @@ func publish(it *item, old published, had bool) published {
 		generation++
 	}
 	if generation != p.object.GetGeneration() {
-		
+		p.object = p.object.DeepCopyObject().(object)
 		p.object.SetGeneration(generation)
 	}
 	return p

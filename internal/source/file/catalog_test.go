@@ -168,6 +168,17 @@ func TestAnUnreadableDocumentKeepsWhatItHeld(t *testing.T) {
 	e.expect(0)
 }
 
+func TestAnUnreadableDocumentLetsGoOfWhatIsBack(t *testing.T) {
+	e := newEdits(t)
+	e.write("a.yaml", good("a", "v1")+good("b", "v1"))
+	e.write("a.yaml", good("a", "v1")+unreadable)
+	e.expect(1, "a=v1@1", "b=v1@1")
+	e.write("a.yaml", good("a", "v1")+unreadable+good("b", "v1"))
+	e.expect(1, "a=v1@1", "b=v1@1")
+	e.write("a.yaml", good("a", "v1")+unreadable)
+	e.expect(1, "a=v1@1")
+}
+
 func TestAMisspeltIdentityKeepsTheObject(t *testing.T) {
 	for name, broken := range map[string]string{
 		"kind":       strings.Replace(good("a", "v2"), "ConfigMap", "ConfigMapp", 1),
@@ -198,6 +209,7 @@ func TestTheFirstOfTwoInPathOrderCounts(t *testing.T) {
 	e.write("b.yaml", good("a", "vb"))
 	e.write("c.yaml", good("a", "vc"))
 	e.expect(1, "a=vb@1")
+	first := e.get("a")
 	e.write("a.yaml", good("x", "v1")+good("a", "va"))
 	e.expect(2, "a=va@2", "x=v1@1")
 	want := source.Problem{
@@ -209,6 +221,10 @@ func TestTheFirstOfTwoInPathOrderCounts(t *testing.T) {
 		t.Errorf("got  %+v\nwant %+v", p[0], want)
 	}
 	e.remove("a.yaml")
+	e.expect(1, "a=vb@3")
+	if first.Generation != 1 {
+		t.Error("an object that a reader holds got another generation")
+	}
 	e.remove("b.yaml")
 	e.expect(0, "a=vc@4")
 	e.write("c.yaml", good("a", "vc")+good("a", "vd"))

@@ -34,7 +34,10 @@ func checkMetadata(raw map[string]any, k *kind) []source.Problem {
 	at := field.NewPath("metadata")
 	errs := metav1validation.ValidateLabels(meta.Labels, at.Child("labels"))
 	errs = append(errs, apivalidation.ValidateAnnotations(meta.Annotations, at.Child("annotations"))...)
-	return append(c.problems, fieldProblems(errs)...)
+	for _, p := range fieldProblems(errs) {
+		c.add(p.Field, rule(p.Message), p.Fix)
+	}
+	return c.problems
 }
 
 // orRaw falls back on the decoder's own words when no field was found at fault.

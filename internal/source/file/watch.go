@@ -170,7 +170,7 @@ func (s *Source) note(event fsnotify.Event, burst *pending) bool {
 			burst.files = map[string]bool{}
 		}
 		burst.files[path] = true
-	case false:
+	case event.Has(fsnotify.Create) && isDir(path):
 		burst.all = true
 	default:
 		return false
