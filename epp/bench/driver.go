@@ -62,15 +62,26 @@ func exchange(stream grpc.ClientStream, message []byte) error {
 	return stream.RecvMsg(&length)
 }
 
-// doRequest is one request from its first message to the end of its stream.
-func doRequest(ctx context.Context, conn *grpc.ClientConn, body []byte, load *workload) error {
+// doRequest is one request from its first message to the end of its stream. It tells how long the request would have waited
+// for its pick: from the opening of the stream to the answer to the body.
+func doRequest(ctx context.Context, conn *grpc.ClientConn, body []byte, load *workload) (time.Duration, error) {
+	began := time.Now()
 	stream, err := openStream(ctx, conn)
 	if err != nil {
-		return err
+		return 0, err
+	}
+	if err := exchange(stream, requestHeaders); err != nil {
+		return 0, err
 	}
 	if err := exchange(stream, body); err != nil {
-		return err
+		return 0, err
 	}
+	waited := time.Since(began)
+	return waited, finishRequest(stream, load)
+}
+
+// finishRequest waits as long as the model server answers, then ends the stream as a proxy does.
+func finishRequest(stream grpc.ClientStream, load *workload) error {
 	if load.hold > 0 {
 		timer := time.NewTimer(load.hold)
 		defer timer.Stop()
@@ -91,31 +102,31 @@ func doRequest(ctx context.Context, conn *grpc.ClientConn, body []byte, load *wo
 
 // drive sends requests for a time. It calls begin and end when the part begins and ends that is to be measured, with the
 // number of requests done by then: of an open loop that is the time in which as many requests end as begin.
-func drive(conns []*grpc.ClientConn, load *workload, length time.Duration, begin, end func(done int64) error) error {
+func drive(conns []*grpc.ClientConn, load *workload, length time.Duration, begin, end func(done int64) error) ([]time.Duration, error) {
 	r := &run{conns: conns, load: load}
 	if load.streams > 0 {
 		if err := begin(0); err != nil {
-			return err
+			return nil, err
 		}
 		r.closedLoop(length)
 	} else {
 		settle := load.hold + load.hold/10
 		r.wg.Go(func() { r.openLoop(settle + length) })
 		if err := after(settle, func() error { return begin(r.done.Load()) }); err != nil {
-			return err
+			return nil, err
 		}
 		if err := after(length, func() error { return end(r.done.Load()) }); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	r.wg.Wait()
 	if err := r.failure.Load(); err != nil {
-		return *err
+		return nil, *err
 	}
 	if load.streams > 0 {
-		return end(r.done.Load())
+		return r.waited, end(r.done.Load())
 	}
-	return nil
+	return r.waited, nil
 }
 
 func after(wait time.Duration, do func() error) error {
@@ -132,14 +143,20 @@ type run struct {
 	wg      sync.WaitGroup
 	done    atomic.Int64
 	failure atomic.Pointer[error]
+
+	mu     sync.Mutex
+	waited []time.Duration // for the pick, of each request
 }
 
 func (r *run) request(i int) {
-	err := doRequest(context.Background(), r.conns[i%len(r.conns)], r.load.bodies[i%len(r.load.bodies)], r.load)
+	waited, err := doRequest(context.Background(), r.conns[i%len(r.conns)], r.load.bodies[i%len(r.load.bodies)], r.load)
 	if err != nil {
 		r.failure.CompareAndSwap(nil, &err)
 		return
 	}
+	r.mu.Lock()
+	r.waited = append(r.waited, waited)
+	r.mu.Unlock()
 	r.done.Add(1)
 }
 

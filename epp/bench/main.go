@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"text/tabwriter"
 	"time"
 )
@@ -57,12 +58,19 @@ func printTable(perServer time.Duration, rounds, inFlight int) error {
 	fmt.Fprintf(table, "CPU ms per request, %d endpoints\tfloor\tfloor, own codec\tpicker\tpicker / floor\tpicker / floor, own codec\n", endpoints)
 	for _, load := range loads {
 		own := cost[load.name]
-		fmt.Fprintf(table, "%s\t%.3f\t%.3f\t%.3f\t%.2f\t%.2f\n", load.name, own[floor], own[bareFloor], own[picker],
-			own[picker]/own[floor], own[picker]/own[bareFloor])
+		fmt.Fprintf(table, "%s\t%.3f\t%.3f\t%.3f\t%.2f\t%.2f\n", load.name, own[floor].cpu, own[bareFloor].cpu, own[picker].cpu,
+			own[picker].cpu/own[floor].cpu, own[picker].cpu/own[bareFloor].cpu)
+	}
+	fmt.Fprintf(table, "\t\t\t\t\t\nwait for a pick\tp50\tp99\tp99 / p50\tof the floor: p50\tp99\n")
+	for _, load := range loads {
+		ours, least := cost[load.name][picker].waited, cost[load.name][floor].waited
+		fmt.Fprintf(table, "%s\t%s\t%s\t%.1f\t%s\t%s\n", load.name, quantile(ours, .5), quantile(ours, .99),
+			quantile(ours, .99).Seconds()/quantile(ours, .5).Seconds(), quantile(least, .5), quantile(least, .99))
 	}
 	table.Flush()
+	fmt.Println()
 	for _, kind := range kinds {
-		fmt.Printf("%s, 1 000 tokens out / 10 tokens out: %.2f\n", kind, cost[nameLongAnswer][kind]/cost[nameShortAnswer][kind])
+		fmt.Printf("%s, 1 000 tokens out / 10 tokens out: %.2f\n", kind, cost[nameLongAnswer][kind].cpu/cost[nameShortAnswer][kind].cpu)
 	}
 	if inFlight == 0 {
 		return nil
@@ -77,23 +85,35 @@ func printTable(perServer time.Duration, rounds, inFlight int) error {
 	return nil
 }
 
-// measureAll returns CPU milliseconds per request by workload and kind of server. In each round every workload and server
+// measureAll returns what a request costs by workload and kind of server. In each round every workload and server
 // has its turn, so that a machine that is busy for a while troubles all of them.
-func measureAll(servers map[string]*server, loads []workload, perServer time.Duration, rounds int) (map[string]map[string]float64, error) {
-	cost := map[string]map[string]float64{}
+func measureAll(servers map[string]*server, loads []workload, perServer time.Duration, rounds int) (map[string]map[string]measured, error) {
+	cost := map[string]map[string]measured{}
 	for round := range rounds {
 		for _, load := range loads {
 			if cost[load.name] == nil {
-				cost[load.name] = map[string]float64{}
+				cost[load.name] = map[string]measured{}
 			}
 			for _, kind := range kinds {
-				measured, err := servers[kind].measure(load, perServer/time.Duration(rounds))
+				turn, err := servers[kind].measure(load, perServer/time.Duration(rounds))
 				if err != nil {
 					return nil, fmt.Errorf("round %d, %s, %s: %w", round, load.name, kind, err)
 				}
-				cost[load.name][kind] += measured / float64(rounds)
+				sum := cost[load.name][kind]
+				sum.cpu += turn.cpu / float64(rounds)
+				sum.waited = append(sum.waited, turn.waited...)
+				cost[load.name][kind] = sum
 			}
 		}
 	}
 	return cost, nil
+}
+
+// quantile gives the value below which the share q of the values lies.
+func quantile(values []time.Duration, q float64) time.Duration {
+	if len(values) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[int(q*float64(len(sorted)-1))].Round(time.Microsecond)
 }

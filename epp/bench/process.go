@@ -87,11 +87,16 @@ func (s *server) report(what string) (report, error) {
 	return answer, err
 }
 
-// measure returns CPU milliseconds per request.
-func (s *server) measure(load workload, length time.Duration) (float64, error) {
+// measured is what one turn came to.
+type measured struct {
+	cpu    float64         // milliseconds per request
+	waited []time.Duration // for the pick, of each request
+}
+
+func (s *server) measure(load workload, length time.Duration) (measured, error) {
 	if load.streams > 0 {
 		if err := s.warmUp(load, length/10); err != nil {
-			return 0, err
+			return measured{}, err
 		}
 	}
 	var cpu time.Duration
@@ -104,15 +109,17 @@ func (s *server) measure(load workload, length time.Duration) (float64, error) {
 			return err
 		}
 	}
-	if err := drive(s.conns, &load, length, note(-1), note(+1)); err != nil {
-		return 0, err
+	waited, err := drive(s.conns, &load, length, note(-1), note(+1))
+	if err != nil {
+		return measured{}, err
 	}
-	return cpu.Seconds() * 1000 / float64(requests), nil
+	return measured{cpu: cpu.Seconds() * 1000 / float64(requests), waited: waited}, nil
 }
 
 func (s *server) warmUp(load workload, length time.Duration) error {
 	ignore := func(int64) error { return nil }
-	return drive(s.conns, &load, length, ignore, ignore)
+	_, err := drive(s.conns, &load, length, ignore, ignore)
+	return err
 }
 
 // measureMemory holds n requests in flight and returns resident bytes per request above what the process had before.
@@ -135,6 +142,9 @@ func measureMemory(kind, metricsPort string, n int) (float64, error) {
 	for i := range n {
 		stream, err := openStream(ctx, s.conns[i%len(s.conns)])
 		if err != nil {
+			return 0, err
+		}
+		if err := exchange(stream, requestHeaders); err != nil {
 			return 0, err
 		}
 		if err := exchange(stream, load.bodies[i%len(load.bodies)]); err != nil {

@@ -129,6 +129,10 @@ var constantPick = &extprocv3.ProcessingResponse{
 		Fields: map[string]*structpb.Value{"x-gateway-destination-endpoint": structpb.NewStringValue("127.0.1.1:8000")}})}},
 }
 
+var constantHeaders = &extprocv3.ProcessingResponse{
+	Response: &extprocv3.ProcessingResponse_RequestHeaders{RequestHeaders: &extprocv3.HeadersResponse{}},
+}
+
 var constantTrailers = &extprocv3.ProcessingResponse{
 	Response: &extprocv3.ProcessingResponse_ResponseTrailers{ResponseTrailers: &extprocv3.TrailersResponse{}},
 }
@@ -144,7 +148,10 @@ func (constantServer) Process(stream extprocv3.ExternalProcessor_ProcessServer) 
 			return err
 		}
 		answer := constantTrailers
-		if request.GetRequestBody() != nil {
+		switch request.Request.(type) {
+		case *extprocv3.ProcessingRequest_RequestHeaders:
+			answer = constantHeaders
+		case *extprocv3.ProcessingRequest_RequestBody:
 			answer = constantPick
 		}
 		if err := stream.Send(answer); err != nil {

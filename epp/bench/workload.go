@@ -10,7 +10,6 @@ import (
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
-	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
@@ -46,6 +45,23 @@ func workloads() []workload {
 	}
 }
 
+// requestHeaders come first of each request.
+var requestHeaders = encode(&extprocv3.ProcessingRequest{
+	Request: &extprocv3.ProcessingRequest_RequestHeaders{RequestHeaders: &extprocv3.HttpHeaders{Headers: headers(
+		":method", "POST", ":path", "/v1/chat/completions", ":authority", "models.example.com", ":scheme", "http",
+		"content-type", "application/json", "content-length", "500000", "user-agent", "OpenAI/Python 1.99.0", "accept", "*/*",
+		"x-request-id", "5c9f3a52-6f1c-4d0e-8c53-0a9f7ce31a55", "x-forwarded-proto", "http",
+	)}},
+})
+
+func headers(pairs ...string) *corev3.HeaderMap {
+	out := &corev3.HeaderMap{}
+	for i := 0; i < len(pairs); i += 2 {
+		out.Headers = append(out.Headers, &corev3.HeaderValue{Key: pairs[i], RawValue: []byte(pairs[i+1])})
+	}
+	return out
+}
+
 // prompts makes n request bodies of about size bytes in groups that share the first part of their prompt.
 func prompts(groups, n, size int, shared float64) [][]byte {
 	bodies := make([][]byte, n)
@@ -55,11 +71,6 @@ func prompts(groups, n, size int, shared float64) [][]byte {
 		body := fmt.Sprintf(`{"model":"meta-llama/Llama-3.1-8B-Instruct","messages":[{"role":"system","content":%q},{"role":"user","content":%q}],"max_tokens":10,"stream":true}`, common, own)
 		bodies[i] = encode(&extprocv3.ProcessingRequest{
 			Request: &extprocv3.ProcessingRequest_RequestBody{RequestBody: &extprocv3.HttpBody{Body: []byte(body), EndOfStream: true}},
-			Attributes: map[string]*structpb.Struct{"envoy.filters.http.ext_proc": {Fields: map[string]*structpb.Value{
-				"request.path":   structpb.NewStringValue("/v1/chat/completions"),
-				"request.method": structpb.NewStringValue("POST"),
-				"request.id":     structpb.NewStringValue("5c9f3a52-6f1c-4d0e-8c53-0a9f7ce31a55"),
-			}}},
 		})
 	}
 	return bodies

@@ -20,15 +20,20 @@ type pickMode int
 
 const (
 	noPicker pickMode = iota
-	// partialBody sends the first Options.MatchBytes of the body; the rest streams past. For requests that
-	// say how long they are.
-	partialBody
-	// headersOnly sends no body. For upgrades: what follows their headers is a conversation without end.
-	headersOnly
-	// wholeBody holds the body, up to Options.MaxRequestBytes, until it has been seen. For requests without
-	// a content-length: those without a body, and chunked ones, whose size has to be counted.
+	// wholeBody holds the body, up to Options.MaxRequestBytes, until it has been seen. For requests that are
+	// not much longer than Options.MatchBytes, and for those without a content-length: the ones without a
+	// body, and chunked ones, whose size has to be counted.
 	wholeBody
+	// partialBody sends the first Options.MatchBytes of the body; the rest streams past. For long requests
+	// that say how long they are.
+	partialBody
 )
+
+// partialMargin is how much longer than Options.MatchBytes a body is, in bytes, before only a part of it is
+// sent. Envoy notices that it has enough after a whole read from the client, which may be 160 KiB more. If
+// that was the last of the body, and its end is announced by itself (as in HTTP/1 always), Envoy 1.40 loses the
+// end: the model server waits for it for ever. The margin makes sure that some of the body always follows.
+const partialMargin = 256 << 10
 
 func (b *builder) leadsToPool(f *model.Forward) bool {
 	for i := range f.Targets {
@@ -39,33 +44,24 @@ func (b *builder) leadsToPool(f *model.Forward) bool {
 	return false
 }
 
-// poolRoutes splits a rule that leads to a pool: upgrades, and the rest by the request's content-length,
-// which is within the limit, above it (413 at once, before the client has sent the body), or not given.
+// poolRoutes splits a rule that leads to a pool by the request's content-length: long, too long (413 at once,
+// before the client has sent the body), and short or not given.
 func (b *builder) poolRoutes(rule *model.Rule, refs *refs) []*routev3.Route {
-	upgrade := b.forwardRoute(rule, headersOnly, refs)
-	upgrade.Match.Headers = append(upgrade.Match.Headers, asksForWebsocket())
-
-	sized := b.forwardRoute(rule, partialBody, refs)
-	sized.Match.Headers = append(sized.Match.Headers, contentLength(0, b.opts.MaxRequestBytes+1))
-	sized.RequestBodyBufferLimit = wrapperspb.UInt64(b.opts.MatchBytes)
-
-	tooLarge := b.newRoute(rule)
-	tooLarge.Match.Headers = append(tooLarge.Match.Headers, contentLength(b.opts.MaxRequestBytes+1, math.MaxInt64))
-	tooLarge.Action = &routev3.Route_DirectResponse{DirectResponse: reply(413, "request body too large")}
-
-	unsized := b.forwardRoute(rule, wholeBody, refs)
-	unsized.RequestBodyBufferLimit = wrapperspb.UInt64(b.opts.MaxRequestBytes)
-	return []*routev3.Route{upgrade, sized, tooLarge, unsized}
-}
-
-func asksForWebsocket() *routev3.HeaderMatcher {
-	return &routev3.HeaderMatcher{
-		Name: "upgrade",
-		HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
-			MatchPattern: &matcherv3.StringMatcher_Exact{Exact: "websocket"},
-			IgnoreCase:   true,
-		}},
+	var out []*routev3.Route
+	limit := b.opts.MaxRequestBytes + 1
+	if long := b.opts.MatchBytes + partialMargin; long < limit {
+		r := b.forwardRoute(rule, partialBody, refs)
+		r.Match.Headers = append(r.Match.Headers, contentLength(long, limit))
+		r.RequestBodyBufferLimit = wrapperspb.UInt64(b.opts.MatchBytes)
+		out = append(out, r)
 	}
+	tooLong := b.newRoute(rule)
+	tooLong.Match.Headers = append(tooLong.Match.Headers, contentLength(limit, math.MaxInt64))
+	tooLong.Action = &routev3.Route_DirectResponse{DirectResponse: reply(413, "request body too large")}
+
+	short := b.forwardRoute(rule, wholeBody, refs)
+	short.RequestBodyBufferLimit = wrapperspb.UInt64(b.opts.MaxRequestBytes)
+	return append(out, tooLong, short)
 }
 
 // contentLength matches start <= content-length < end.
