@@ -27,6 +27,7 @@ func (c *conn) answer(nonce string, failure *rpcstatus.Status, now time.Time) {
 		}
 	} else {
 		st.nack = failure.GetMessage()
+		st.lastNACK, st.nackedAt = st.nack, now
 		c.server.metrics.nacks.WithLabelValues(r.kind.String()).Inc()
 		c.log.Warn("proxy rejected a response", "type", r.kind.String(), "error", st.nack)
 		c.divide(r, failure.GetMessage(), now)

@@ -74,6 +74,8 @@ type kindState struct {
 	todo     map[string]struct{}
 	flying   int    // resources and removals sent and unanswered
 	nack     string // text of the last rejection, empty after a later acknowledgement
+	lastNACK string // the same, but kept
+	nackedAt time.Time
 }
 
 // subscriptionChange is what one request says about the proxy's interest.

@@ -102,6 +102,8 @@ func TestRejectedRouteTableIsReportedAndHarmsOnlyItself(t *testing.T) {
 	}
 	if st := p.state().Types[routeKind]; st.NACK != "" || st.Rejected != 1 || st.Wanted == st.Acknowledged {
 		t.Errorf("state of routes: %+v; want one rejected, hashes that differ, and no text after the later ACK", st)
+	} else if st.LastNACK == "" {
+		t.Error("the text of the last rejection is not kept")
 	}
 
 	// Not sent again with later changes, nor when the view is set again.

@@ -47,7 +47,11 @@ type TypeState struct {
 	Synced       bool   `json:"synced"`
 	// OldestUnacknowledged is in seconds, 0 when everything is acknowledged or rejected.
 	OldestUnacknowledged float64 `json:"oldestUnacknowledgedSeconds"`
-	NACK                 string  `json:"nack,omitempty"`
+	// NACK is the text of the latest rejection, empty after a later acknowledgement. LastNACK stays: what a proxy
+	// refused is soon replaced by something that it takes. Its age is in seconds.
+	NACK        string  `json:"nack,omitempty"`
+	LastNACK    string  `json:"lastNack,omitempty"`
+	LastNACKAge float64 `json:"lastNackAgeSeconds,omitempty"`
 
 	WantedCount    int `json:"wanted"`
 	Acked          int `json:"acknowledged"`
@@ -163,6 +167,9 @@ func (c *conn) describe(now time.Time) ProxyState {
 			Wanted: hashText(t.wantedSum), Acknowledged: hashText(t.ackedSum),
 			WantedCount: t.wanted, Acked: t.acked,
 			Unacknowledged: t.unacked, Held: t.held, Removing: t.removing, Rejected: t.rejected,
+		}
+		if st.lastNACK != "" {
+			ts.LastNACK, ts.LastNACKAge = st.lastNACK, now.Sub(st.nackedAt).Seconds()
 		}
 		if !t.oldest.IsZero() {
 			ts.OldestUnacknowledged = now.Sub(t.oldest).Seconds()

@@ -26,7 +26,7 @@ func TestLargeBodies(t *testing.T) {
 	w.startStack(stack.Options{})
 	w.startFleet(w.stack.XDSAddr, 1, 1)
 
-	for _, size := range []int{100, 32 << 10, 640<<10 - 1, 640 << 10, 640<<10 + 1, 4 << 20, maxBody} {
+	for _, size := range []int{100, 32 << 10, 640 << 10, 896<<10 - 1, 896 << 10, 4 << 20, maxBody} {
 		for _, chunked := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%d chunked=%t", size, chunked), func(t *testing.T) {
 				body := promptOfSize(size)
@@ -50,6 +50,17 @@ func TestLargeBodies(t *testing.T) {
 			})
 		}
 	}
+
+	// From where the picker is sent all of a body to where it is sent a part only.
+	t.Run("every size between", func(t *testing.T) {
+		for size := 600<<10 + 1; size < 1200<<10; size += 7919 {
+			body := promptOfSize(size)
+			if r := w.post("/v1/chat/completions", body); r.status != http.StatusOK {
+				t.Fatalf("%d bytes: status %d %s", size, r.status, r.body)
+			}
+			expectArrived(t, server, body)
+		}
+	})
 
 	for _, c := range []struct {
 		name, framing string

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,6 +60,7 @@ type world struct {
 	dir    string // manifests
 	port   int    // of the HTTP listener: $PORT in manifests
 	net    string // first three bytes of the pods' addresses: $NET in manifests
+	envoy  string // path of the proxies' binary; empty for the usual one
 	stack  *stack.Stack
 	fleet  *local.Fleet
 	access *accessLog
@@ -69,6 +71,7 @@ type worldOptions struct {
 	stack   stack.Options
 	proxies int
 	threads int
+	envoy   string
 }
 
 // newWorld writes the manifests, starts a simulator for each pod that asks for one, an in-process control
@@ -77,6 +80,7 @@ type worldOptions struct {
 func newWorld(t *testing.T, manifests string, opts worldOptions) *world {
 	t.Helper()
 	w := newManifests(t, manifests)
+	w.envoy = opts.envoy
 	w.startSimulators()
 	w.startStack(opts.stack)
 	w.startFleet(w.stack.XDSAddr, max(opts.proxies, 1), opts.threads)
@@ -178,7 +182,7 @@ func (w *world) openFleet(xds netip.AddrPort, threads int) {
 		w.t.Fatal(err)
 	}
 	fleet, err := local.New(local.Options{
-		Envoy: envoyPath, View: "default/gw", XDS: xds, Dir: dir, Threads: threads,
+		Envoy: cmp.Or(w.envoy, envoyPath), View: "default/gw", XDS: xds, Dir: dir, Threads: threads,
 		DrainTimeout: time.Second, AccessLog: w.access.write, Log: testLog(w.t),
 	})
 	if err != nil {

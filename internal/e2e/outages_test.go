@@ -29,7 +29,7 @@ var outages = []outage{
 	}, {
 		name: "black hole from the start",
 		open: func(w *world) (netip.AddrPort, func()) {
-			wire := newWire(w.t, "127.0.0.1:1")
+			wire := newWire(w.t, "127.0.0.1:0", "127.0.0.1:1")
 			wire.cut()
 			return wire.address(), nil
 		},
@@ -47,7 +47,7 @@ var outages = []outage{
 		open: func(w *world) (netip.AddrPort, func()) {
 			p := newPickerProcess(w)
 			p.start()
-			wire := newWire(w.t, p.address.String())
+			wire := newWire(w.t, "127.0.0.1:0", p.address.String())
 			return wire.address(), wire.cut
 		},
 		held:    pickerAnswers,

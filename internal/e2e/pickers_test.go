@@ -125,10 +125,10 @@ type wire struct {
 	wg    sync.WaitGroup
 }
 
-// newWire forwards to the target from an address of its own.
-func newWire(t *testing.T, target string) *wire {
+// newWire forwards from an address, of which the port may be 0, to the target.
+func newWire(t *testing.T, from, target string) *wire {
 	t.Helper()
-	w := &wire{t: t, l: listenShort(t), target: target, whole: make(chan struct{})}
+	w := &wire{t: t, l: listenShort(t, from), target: target, whole: make(chan struct{})}
 	close(w.whole)
 	w.wg.Go(w.accept)
 	t.Cleanup(w.close)
@@ -138,9 +138,9 @@ func newWire(t *testing.T, target string) *wire {
 func (w *wire) address() netip.AddrPort { return w.l.Addr().(*net.TCPAddr).AddrPort() }
 
 // listenShort listens with the shortest queue of connections that the kernel offers.
-func listenShort(t *testing.T) net.Listener {
+func listenShort(t *testing.T, address string) net.Listener {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,10 +21,11 @@ import (
 	"github.com/switchyard/switchyard/xds"
 )
 
-// Views takes what proxies are to be given.
+// Views takes what proxies are to be given, and tells what they said to it.
 type Views interface {
 	SetView(*resource.View)
 	RemoveView(name string)
+	Answers(view string, id resource.ID, version string) xds.Answers
 }
 
 // Pools takes what the picker chooses from.
@@ -40,9 +41,9 @@ type Options struct {
 	Views     Views
 	Pools     Pools
 	Log       *slog.Logger // default slog.Default()
-	// Settle is how long objects are left alone after a rejection before a suspect among several is tried
-	// again; default 1 s.
-	Settle time.Duration
+	// Patience is how long proxies that do not answer are waited for, when others have accepted a version,
+	// before suspects of a rejection are tried again; default 1 s.
+	Patience time.Duration
 }
 
 // Result is what the objects came to at one moment.
@@ -51,7 +52,7 @@ type Result struct {
 	Objects  *source.Objects
 	Problems []source.Problem
 	Output   *translate.Output
-	// Statuses are those of Objects, refusals included.
+	// Statuses are those of Objects, with what proxies refused.
 	Statuses gatewayapi.Statuses
 }
 
@@ -59,41 +60,67 @@ type Result struct {
 type Pipeline struct {
 	opts       Options
 	quarantine *quarantine
-	rejected   chan xds.Rejection
+
+	mu       sync.Mutex
+	latest   *Result
+	changed  chan struct{} // closed and replaced with every new Result
+	rejected map[place]xds.Rejection
+	refusals chan struct{} // wakes Run when rejected is not empty
 
 	served      map[string]bool // view names handed out
 	poolsServed map[string]bool
-
-	mu      sync.Mutex
-	latest  *Result
-	changed chan struct{} // closed and replaced with every new Result
 }
+
+// retryEvery is the pause between two looks at whether suspects of a rejection can be tried again.
+const retryEvery = 50 * time.Millisecond
 
 // New makes a pipeline that does nothing yet.
 func New(opts Options) *Pipeline {
 	if opts.Log == nil {
 		opts.Log = slog.Default()
 	}
-	if opts.Settle == 0 {
-		opts.Settle = time.Second
+	if opts.Patience == 0 {
+		opts.Patience = time.Second
 	}
-	return &Pipeline{
+	p := &Pipeline{
 		opts:        opts,
-		quarantine:  newQuarantine(),
-		rejected:    make(chan xds.Rejection, 64),
+		changed:     make(chan struct{}),
+		rejected:    map[place]xds.Rejection{},
+		refusals:    make(chan struct{}, 1),
 		served:      map[string]bool{},
 		poolsServed: map[string]bool{},
-		changed:     make(chan struct{}),
+	}
+	p.quarantine = newQuarantine(p.answers, opts.Patience)
+	return p
+}
+
+// answers asks what proxies have said to a version of a resource.
+func (p *Pipeline) answers(at place, version string) xds.Answers {
+	if p.opts.Views == nil {
+		return xds.Answers{}
+	}
+	return p.opts.Views.Answers(at.view, at.id, version)
+}
+
+// Reject reports that a proxy refused a resource. It does not block. A fleet says the same thing many times:
+// of each resource only the newest word is kept until Run looks at it.
+func (p *Pipeline) Reject(r xds.Rejection) {
+	p.mu.Lock()
+	p.rejected[place{view: r.View, id: r.Resource}] = r
+	p.mu.Unlock()
+	select {
+	case p.refusals <- struct{}{}:
+	default:
 	}
 }
 
-// Reject reports that a proxy refused a resource. It does not block; when many come at once the rest is
-// dropped, for the proxies will say it again when they are sent the same thing.
-func (p *Pipeline) Reject(r xds.Rejection) {
-	select {
-	case p.rejected <- r:
-	default:
-	}
+// takeRejected empties what Reject has gathered.
+func (p *Pipeline) takeRejected() map[place]xds.Rejection {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := p.rejected
+	p.rejected = map[place]xds.Rejection{}
+	return out
 }
 
 // Latest gives the newest result and a channel that is closed when there is a newer one. The result is nil
@@ -106,28 +133,42 @@ func (p *Pipeline) Latest() (*Result, <-chan struct{}) {
 
 // Run works until ctx is done.
 func (p *Pipeline) Run(ctx context.Context) error {
-	retry := time.NewTimer(time.Hour)
-	defer retry.Stop()
+	var retry <-chan time.Time
 	for {
+		if retry == nil && p.quarantine.unsure() {
+			retry = time.After(retryEvery)
+		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-p.opts.Store.Changed():
 			p.compile()
-		case r := <-p.rejected:
-			if p.quarantine.reject(r) {
-				p.opts.Log.Error("proxies refused a resource; its object is set aside",
-					"resource", r.Resource.Name, "view", r.View, "proxy", r.Node, "error", r.Error)
-				p.compile()
-			}
-		case <-retry.C:
-			if p.quarantine.releaseSuspect() {
+		case <-p.refusals:
+			p.setAside()
+		case <-retry:
+			retry = nil
+			if p.quarantine.releaseSuspects() {
 				p.compile()
 			}
 		}
-		if p.quarantine.unsure() {
-			retry.Reset(p.opts.Settle)
+	}
+}
+
+// setAside takes in what proxies refused.
+func (p *Pipeline) setAside() {
+	changed := false
+	for _, r := range p.takeRejected() {
+		aside, news := p.quarantine.reject(r)
+		if !news {
+			continue
 		}
+		changed = true
+		p.opts.Log.Error("proxies refuse a resource and keep what they had", "resource", r.Resource.Name,
+			"view", r.View, "proxy", r.Node, "error", r.Error, "setAside", aside)
+	}
+	for changed {
+		p.compile()
+		changed = p.quarantine.blameMore()
 	}
 }
 
@@ -146,9 +187,9 @@ func (p *Pipeline) compile() {
 	statuses := output.Statuses
 	if served != update.Objects {
 		statuses = gatewayapi.Build(update.Objects).Statuses
-		p.quarantine.overlay(&statuses)
 	}
 	p.quarantine.remember(served, output)
+	p.quarantine.overlay(&statuses)
 	p.serve(output)
 	p.setPools(update.Objects)
 	p.publish(&Result{Objects: update.Objects, Problems: update.Problems, Output: output, Statuses: statuses})

@@ -1,36 +1,41 @@
 package pipeline
 
 import (
-	"fmt"
+	"encoding/json"
 	"maps"
 	"slices"
+	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/switchyard/switchyard/internal/source"
 	"github.com/switchyard/switchyard/translate"
-	"github.com/switchyard/switchyard/translate/gatewayapi"
 	"github.com/switchyard/switchyard/translate/resource"
 	"github.com/switchyard/switchyard/xds"
 )
 
-// RejectedByProxy is the reason of the condition of an object that proxies refused.
-const RejectedByProxy = "RejectedByProxy"
-
 // quarantine sets aside the objects that made a proxy refuse a resource, so that the resource can go on
-// without them: with the object's last version that was not refused, or without the object.
+// without them: with the object's last version that was accepted, or without the object.
 //
 // A proxy names the resource it refuses, not the object. Suspect are the objects of that resource that are
-// not what they were in its last version that nobody refused. One suspect is the culprit. Several are all
-// set aside, so that the rest is served at once, and let back in one by one: the one that is refused alone
-// is the culprit.
+// not what they were in its last version that proxies accepted. One suspect is the culprit. Of several, those
+// that the proxy's words point at are set aside, or else half of them: proxies keep what they have until a
+// version is accepted, so that trying costs nobody anything, while leaving all of them out would. What was set
+// aside that way is let back in as soon as the rest is accepted, half of it at a time; what is refused alone is
+// the culprit. With n objects that takes in the order of log n rounds.
 type quarantine struct {
 	entries map[source.Ref]*entry
-	order   []source.Ref // of the entries, for trying them again in turn
+	order   []source.Ref // of the entries, longest in quarantine first
 	good    map[place]fingerprint
 	current map[place]fingerprint
-	refused map[place]string // version that was refused
+	refused map[place]refusal // of versions that are current
+
+	// answers tells what proxies have said to a version of a resource.
+	answers func(at place, version string) xds.Answers
+	// patience bounds the wait for proxies that do not answer while others have accepted.
+	patience time.Duration
+	now      func() time.Time
 }
 
 // place is one resource of one view.
@@ -42,57 +47,156 @@ type place struct {
 // fingerprint says which version of a resource was made from which objects.
 type fingerprint struct {
 	version string
-	objects map[source.Ref]metav1.Object
+	since   time.Time
+	sources []source.Ref    // ordered
+	objects []metav1.Object // of the same index in sources
+}
+
+func (f fingerprint) object(ref source.Ref) metav1.Object {
+	if i, found := slices.BinarySearchFunc(f.sources, ref, source.Ref.Compare); found {
+		return f.objects[i]
+	}
+	return nil
+}
+
+// refusal is what a proxy said to a version.
+type refusal struct {
+	version string
+	message string
 }
 
 type entry struct {
+	at      place
 	bad     metav1.Object // the very object; another pointer is another version
 	good    metav1.Object // what is served instead, nil for nothing
 	message string
 	sure    bool // it was refused alone
 }
 
-func newQuarantine() *quarantine {
+func newQuarantine(answers func(place, string) xds.Answers, patience time.Duration) *quarantine {
 	return &quarantine{
-		entries: map[source.Ref]*entry{},
-		good:    map[place]fingerprint{},
-		current: map[place]fingerprint{},
-		refused: map[place]string{},
+		entries:  map[source.Ref]*entry{},
+		good:     map[place]fingerprint{},
+		current:  map[place]fingerprint{},
+		refused:  map[place]refusal{},
+		answers:  answers,
+		patience: patience,
+		now:      time.Now,
 	}
 }
 
-// reject takes in a refusal and tells whether anything new is set aside.
-func (q *quarantine) reject(r xds.Rejection) bool {
+// reject takes in a refusal and lists what is set aside because of it. It tells whether it was news.
+func (q *quarantine) reject(r xds.Rejection) (aside []source.Ref, news bool) {
 	at := place{view: r.View, id: r.Resource}
+	if q.good[at].version == r.Version {
+		delete(q.good, at) // not every proxy accepted it after all
+	}
 	now, ok := q.current[at]
 	if !ok || now.version != r.Version {
-		return false // refused is what is no longer served
+		return nil, false // what replaced it is on its way and will be judged itself
 	}
-	q.refused[at] = r.Version
+	if q.refused[at].version == r.Version {
+		return nil, false // another proxy said so
+	}
+	q.refused[at] = refusal{version: r.Version, message: r.Error}
+	return q.blame(at), true
+}
+
+// blame sets aside objects of a resource whose present version is refused.
+func (q *quarantine) blame(at place) []source.Ref {
+	now, message := q.current[at], q.refused[at].message
 	suspects := q.suspects(now, q.good[at])
-	for _, ref := range suspects {
+	aside := mostLikely(suspects, now, message)
+	for _, ref := range aside {
 		q.entries[ref] = &entry{
-			bad:     now.objects[ref],
-			good:    q.good[at].objects[ref],
-			message: r.Error,
+			at:      at,
+			bad:     now.object(ref),
+			good:    q.good[at].object(ref),
+			message: message,
 			sure:    len(suspects) == 1,
 		}
 		q.order = append(slices.DeleteFunc(q.order, func(o source.Ref) bool { return o == ref }), ref)
 	}
-	return len(suspects) > 0
+	return aside
+}
+
+// blameMore sets aside more objects where doing so has left a refused version as it was: a change that makes
+// no difference to proxies is never refused a second time. It tells whether there were any.
+func (q *quarantine) blameMore() bool {
+	more := false
+	for at := range q.refused {
+		more = len(q.blame(at)) > 0 || more
+	}
+	return more
 }
 
 // suspects lists the objects of a resource that changed since it was last good. A Gateway is never set
 // aside: with it everything would be.
 func (q *quarantine) suspects(now, good fingerprint) []source.Ref {
 	var out []source.Ref
-	for ref, object := range now.objects {
-		if object != nil && good.objects[ref] != object && ref.Kind != "Gateway" {
+	for i, ref := range now.sources {
+		if object := now.objects[i]; object != nil && good.object(ref) != object && ref.Kind != "Gateway" {
 			out = append(out, ref)
 		}
 	}
-	slices.SortFunc(out, source.Ref.Compare)
 	return out
+}
+
+// mostLikely chooses which suspects to set aside: those of which the refusal quotes something, or half.
+func mostLikely(suspects []source.Ref, now fingerprint, message string) []source.Ref {
+	if len(suspects) < 2 {
+		return suspects
+	}
+	var quoted []source.Ref
+	for _, ref := range suspects {
+		if quotes(message, now.object(ref)) {
+			quoted = append(quoted, ref)
+		}
+	}
+	if len(quoted) > 0 && len(quoted) < len(suspects) {
+		return quoted
+	}
+	return suspects[:(len(suspects)+1)/2]
+}
+
+// quotes tells whether a proxy's message holds a value of the object that hardly stands there by chance.
+func quotes(message string, object metav1.Object) bool {
+	text, err := json.Marshal(object)
+	if err != nil {
+		return false
+	}
+	var fields struct {
+		Spec any `json:"spec"`
+	}
+	if err := json.Unmarshal(text, &fields); err != nil {
+		return false
+	}
+	return anyQuoted(message, fields.Spec)
+}
+
+// shortestQuote is the length, in bytes, from which a value counts as quoted: the names of types and kinds
+// that stand in every object are longer than most words of a message, and are left out below.
+const shortestQuote = 4
+
+func anyQuoted(message string, value any) bool {
+	switch v := value.(type) {
+	case string:
+		return len(v) >= shortestQuote && !isWord(v) && strings.Contains(message, v)
+	case []any:
+		return slices.ContainsFunc(v, func(e any) bool { return anyQuoted(message, e) })
+	case map[string]any:
+		for _, e := range v {
+			if anyQuoted(message, e) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// isWord tells whether a value is letters only: an enumeration or a plain word of the message.
+func isWord(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') })
 }
 
 // substitute gives the objects with those set aside replaced. Entries whose object has changed are let go.
@@ -112,32 +216,62 @@ func (q *quarantine) substitute(in *source.Objects) *source.Objects {
 	return &out
 }
 
-// remember notes what each resource was made from. What was served until now and was not refused is good.
+// remember notes what each resource was made from. A version that is replaced now was good if proxies ran it
+// and none refused it.
 func (q *quarantine) remember(served *source.Objects, output *translate.Output) {
-	next := map[place]fingerprint{}
+	next := make(map[place]fingerprint, len(q.current))
 	for name, view := range output.Views {
 		for id, r := range view.Resources {
 			at := place{view: name, id: id}
+			f := newFingerprint(served, r)
 			old, known := q.current[at]
-			if known && old.version != r.Version && q.refused[at] != old.version {
+			switch {
+			case known && old.version == r.Version:
+				f.since = old.since
+			case known && q.accepted(at, old.version):
 				q.good[at] = old
+				fallthrough
+			default:
+				f.since = q.now()
 			}
-			next[at] = fingerprint{version: r.Version, objects: objectsOf(served, r)}
+			next[at] = f
 		}
 	}
 	maps.DeleteFunc(q.good, func(at place, _ fingerprint) bool { _, ok := next[at]; return !ok })
-	maps.DeleteFunc(q.refused, func(at place, version string) bool { return next[at].version != version })
+	maps.DeleteFunc(q.refused, func(at place, r refusal) bool { return next[at].version != r.version })
 	q.current = next
 }
 
-func objectsOf(served *source.Objects, r *resource.Resource) map[source.Ref]metav1.Object {
-	out := make(map[source.Ref]metav1.Object, len(r.Sources))
-	for _, ref := range r.Sources {
+func newFingerprint(served *source.Objects, r *resource.Resource) fingerprint {
+	f := fingerprint{version: r.Version, sources: r.Sources, objects: make([]metav1.Object, len(r.Sources))}
+	for i, ref := range r.Sources {
 		if object, ok := served.Find(ref); ok {
-			out[ref] = object
+			f.objects[i] = object
 		}
 	}
-	return out
+	return f
+}
+
+// accepted tells whether proxies run a version and none has refused it.
+func (q *quarantine) accepted(at place, version string) bool {
+	if q.refused[at].version == version {
+		return false
+	}
+	a := q.answers(at, version)
+	return a.Accepted > 0 && a.Refused == 0
+}
+
+// settled tells whether the present version of a resource is accepted as far as can be known: every proxy
+// has, or some have and the others were given time enough. A resource that is gone is settled, too.
+func (q *quarantine) settled(at place) bool {
+	f, ok := q.current[at]
+	if !ok {
+		return true
+	}
+	if !q.accepted(at, f.version) {
+		return false
+	}
+	return q.answers(at, f.version).Pending == 0 || q.now().Sub(f.since) >= q.patience
 }
 
 // unsure tells whether a suspect is left that may be innocent.
@@ -150,51 +284,29 @@ func (q *quarantine) unsure() bool {
 	return false
 }
 
-// releaseSuspect lets the suspect that has waited longest back in.
-func (q *quarantine) releaseSuspect() bool {
+// releaseSuspects lets half of the unsure suspects of each resource back in, those that have waited longest,
+// where what is served without them is accepted. It tells whether any was.
+func (q *quarantine) releaseSuspects() bool {
+	waiting := map[place][]source.Ref{}
 	for _, ref := range q.order {
-		if !q.entries[ref].sure {
-			q.release(ref)
-			return true
+		if e := q.entries[ref]; !e.sure {
+			waiting[e.at] = append(waiting[e.at], ref)
 		}
 	}
-	return false
+	released := false
+	for at, refs := range waiting {
+		if !q.settled(at) {
+			continue
+		}
+		for _, ref := range refs[:(len(refs)+1)/2] {
+			q.release(ref)
+			released = true
+		}
+	}
+	return released
 }
 
 func (q *quarantine) release(ref source.Ref) {
 	delete(q.entries, ref)
 	q.order = slices.DeleteFunc(q.order, func(o source.Ref) bool { return o == ref })
-}
-
-// overlay writes into the statuses what proxies refused. Statuses that it changes are copied.
-func (q *quarantine) overlay(s *gatewayapi.Statuses) {
-	routes := maps.Clone(s.HTTPRoutes)
-	for _, ref := range q.order {
-		key := source.Key{Namespace: ref.Namespace, Name: ref.Name}
-		status, ok := routes[key]
-		if ref.Kind != "HTTPRoute" || !ok {
-			continue
-		}
-		status = status.DeepCopy()
-		for i := range status.Parents {
-			setRefused(&status.Parents[i].Conditions, q.entries[ref])
-		}
-		routes[key] = status
-	}
-	s.HTTPRoutes = routes
-}
-
-func setRefused(conditions *[]metav1.Condition, e *entry) {
-	serving := "it is not served"
-	if e.good != nil {
-		serving = "the version before it goes on being served"
-	}
-	for i := range *conditions {
-		c := &(*conditions)[i]
-		if c.Type == string(gwv1.RouteConditionAccepted) {
-			c.Status = metav1.ConditionFalse
-			c.Reason = RejectedByProxy
-			c.Message = fmt.Sprintf("the proxies refuse this version and %s; change what they name: %s", serving, e.message)
-		}
-	}
 }

@@ -92,6 +92,7 @@ func (s *Showcase) start(ctx context.Context) error {
 	o := s.opts.Picker
 	o.Manifests, o.Log = s.opts.Manifests, s.opts.Log
 	o.XDS, o.Picker, o.Admin = "127.0.0.1:0", "127.0.0.1:0", s.opts.Admin
+	o.Drain = time.Second // the proxies have drained before
 	o.Translate = envoy.Options{BindAddress: s.opts.Bind}
 	var err error
 	if s.Stack, err = stack.Start(o); err != nil {
@@ -182,7 +183,9 @@ func (s *Showcase) Summary() {
 	s.say("Admin      http://%s/debug/xds  /debug/epp  /metrics", s.Stack.AdminAddr)
 	for _, fleet := range s.fleets {
 		for _, p := range fleet.Proxies() {
-			s.say("%-10s http://%s  (Envoy's own admin page, pid %d)", p.Name, p.Admin(), p.PID())
+			if admin, err := p.Admin(); err == nil {
+				s.say("%-10s http://%s  (Envoy's own admin page, pid %d)", p.Name, admin, p.PID())
+			}
 		}
 	}
 	s.say("Manifests  %s  (edit them: changes take effect at once)", s.opts.Manifests)

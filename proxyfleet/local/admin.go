@@ -58,10 +58,14 @@ func (p *Proxy) Ready(ctx context.Context) bool {
 	return resp.StatusCode == http.StatusOK
 }
 
-// adminAddress reads the address that Envoy wrote when its admin interface opened.
-func (p *Proxy) adminAddress() (netip.AddrPort, error) {
-	if a := p.Admin(); a.IsValid() {
-		return a, nil
+// Admin is the address of the admin interface, which Envoy writes to a file when it opens it. An error says that
+// it has not yet.
+func (p *Proxy) Admin() (netip.AddrPort, error) {
+	p.mu.Lock()
+	known := p.admin
+	p.mu.Unlock()
+	if known.IsValid() {
+		return known, nil
 	}
 	text, err := os.ReadFile(p.adminPathFile())
 	if err != nil {
@@ -79,7 +83,7 @@ func (p *Proxy) adminAddress() (netip.AddrPort, error) {
 
 // AdminRequest sends one request to the admin interface, such as GET /stats, and gives the body of a 200.
 func (p *Proxy) AdminRequest(ctx context.Context, method, path string) (string, error) {
-	a, err := p.adminAddress()
+	a, err := p.Admin()
 	if err != nil {
 		return "", err
 	}

@@ -54,13 +54,6 @@ func (p *Proxy) PID() int {
 	return p.pid
 }
 
-// Admin is the address of the admin interface, the zero value until it is known.
-func (p *Proxy) Admin() netip.AddrPort {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.admin
-}
-
 // Restarts counts how often the process was started again.
 func (p *Proxy) Restarts() int {
 	p.mu.Lock()

@@ -158,20 +158,27 @@ func TestRejectionsCanBeTracedToObjects(t *testing.T) {
 	}
 }
 
-func TestPoolRoutesSplitByContentLength(t *testing.T) {
+func TestPoolRoutesSplitByUpgradeAndContentLength(t *testing.T) {
 	view := build(t, testGateway(forward("b", "pool/shop/ours")))
 	routes := routesOf(t, view)
-	if len(routes) != 3 {
-		t.Fatalf("%d routes, want 3: sized, too large, unsized", len(routes))
+	if len(routes) != 4 {
+		t.Fatalf("%d routes, want 4: upgrade, long, too long, short or unsized", len(routes))
 	}
-	if got := routes[0].GetRequestBodyBufferLimit().GetValue(); got != DefaultMatchBytes {
-		t.Errorf("a sized request is buffered up to %d bytes, want %d", got, DefaultMatchBytes)
+	if got := routes[0].GetMatch().GetHeaders()[0].GetName(); got != "upgrade" {
+		t.Errorf("the first route matches %q, want upgrades", got)
 	}
-	if got := routes[1].GetDirectResponse().GetStatus(); got != 413 {
-		t.Errorf("a large request is answered %d, want 413", got)
+	long := routes[1].GetMatch().GetHeaders()[0].GetRangeMatch()
+	if long.GetStart() != DefaultMatchBytes+partialMargin || long.GetEnd() != DefaultMaxRequestBytes+1 {
+		t.Errorf("long is %d to %d", long.GetStart(), long.GetEnd())
 	}
-	if got := routes[2].GetRequestBodyBufferLimit().GetValue(); got != DefaultMaxRequestBytes {
-		t.Errorf("a request of unknown size is buffered up to %d bytes, want %d", got, DefaultMaxRequestBytes)
+	if got := routes[1].GetRequestBodyBufferLimit().GetValue(); got != DefaultMatchBytes {
+		t.Errorf("a long request is buffered up to %d bytes, want %d", got, DefaultMatchBytes)
+	}
+	if got := routes[2].GetDirectResponse().GetStatus(); got != 413 {
+		t.Errorf("too long a request is answered %d, want 413", got)
+	}
+	if got := routes[3].GetRequestBodyBufferLimit().GetValue(); got != DefaultMaxRequestBytes {
+		t.Errorf("other requests are buffered up to %d bytes, want %d", got, DefaultMaxRequestBytes)
 	}
 }
 

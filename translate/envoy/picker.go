@@ -43,6 +43,7 @@ func (b *builder) addForeignPicker(p *model.Picker) {
 	check := newHealthCheck()
 	check.HealthChecker = &corev3.HealthCheck_TcpHealthCheck_{TcpHealthCheck: &corev3.HealthCheck_TcpHealthCheck{}}
 	c.HealthChecks = []*corev3.HealthCheck{check}
+	c.OutlierDetection = pickerOutliers()
 	c.TransportSocket = &corev3.TransportSocket{
 		Name: "envoy.transport_sockets.tls",
 		ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: b.pack(&tlsv3.UpstreamTlsContext{
@@ -70,6 +71,16 @@ func (b *builder) pickerCluster(name string) *clusterv3.Cluster {
 	c.CloseConnectionsOnHostHealthFailure = true
 	c.PerConnectionBufferLimitBytes = wrapperspb.UInt32(1 << 20)
 	return c
+}
+
+// pickerOutliers stops asking a foreign picker that cannot be connected to before its health check says so: with
+// a body streamed to a picker Envoy cannot go on without it, and each request until then is answered 503. A
+// health check that passes ends it.
+func pickerOutliers() *clusterv3.OutlierDetection {
+	o := connectionOutliers()
+	o.BaseEjectionTime, o.MaxEjectionTime = duration(healthInterval), duration(healthInterval)
+	o.MaxEjectionPercent = wrapperspb.UInt32(100)
+	return o
 }
 
 func newHealthCheck() *corev3.HealthCheck {

@@ -27,6 +27,8 @@ const (
 	// partialBody sends the first Options.MatchBytes of the body; the rest streams past. For long requests
 	// that say how long they are.
 	partialBody
+	// headersOnly sends no body. For upgrades: what follows their headers is a conversation without end.
+	headersOnly
 )
 
 // partialMargin is how much longer than Options.MatchBytes a body is, in bytes, before only a part of it is
@@ -44,10 +46,12 @@ func (b *builder) leadsToPool(f *model.Forward) bool {
 	return false
 }
 
-// poolRoutes splits a rule that leads to a pool by the request's content-length: long, too long (413 at once,
-// before the client has sent the body), and short or not given.
+// poolRoutes splits a rule that leads to a pool: upgrades, and the rest by the request's content-length, which
+// is long, too long (413 at once, before the client has sent the body), or short or not given.
 func (b *builder) poolRoutes(rule *model.Rule, refs *refs) []*routev3.Route {
-	var out []*routev3.Route
+	upgrade := b.forwardRoute(rule, headersOnly, refs)
+	upgrade.Match.Headers = append(upgrade.Match.Headers, asksForWebsocket())
+	out := []*routev3.Route{upgrade}
 	limit := b.opts.MaxRequestBytes + 1
 	if long := b.opts.MatchBytes + partialMargin; long < limit {
 		r := b.forwardRoute(rule, partialBody, refs)
@@ -62,6 +66,16 @@ func (b *builder) poolRoutes(rule *model.Rule, refs *refs) []*routev3.Route {
 	short := b.forwardRoute(rule, wholeBody, refs)
 	short.RequestBodyBufferLimit = wrapperspb.UInt64(b.opts.MaxRequestBytes)
 	return append(out, tooLong, short)
+}
+
+func asksForWebsocket() *routev3.HeaderMatcher {
+	return &routev3.HeaderMatcher{
+		Name: "upgrade",
+		HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
+			MatchPattern: &matcherv3.StringMatcher_Exact{Exact: "websocket"},
+			IgnoreCase:   true,
+		}},
+	}
 }
 
 // contentLength matches start <= content-length < end.
