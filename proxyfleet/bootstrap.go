@@ -59,6 +59,9 @@ const (
 // its start has arrived, so that readiness is never answered before the whole configuration is in place; and
 // its answer turns to 503 as soon as the proxy is told to drain.
 func Bootstrap(o BootstrapOptions) ([]byte, error) {
+	if !o.Admin.Addr().IsLoopback() {
+		return nil, fmt.Errorf("the admin interface of proxy %s would be at %s, which others may reach; use a loopback address", o.Node, o.Admin)
+	}
 	b := &bootstrapv3.Bootstrap{
 		Node:  &corev3.Node{Id: o.Node, Cluster: o.View},
 		Admin: &bootstrapv3.Admin{Address: tcpAddress(o.Admin)},

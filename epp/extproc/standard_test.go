@@ -39,9 +39,6 @@ func (s *stream) receiveBody(want int, endMarked bool, bodyOf func(*extprocv3.Pr
 func requestBodyOf(r *extprocv3.ProcessingResponse) *extprocv3.BodyResponse {
 	return r.GetRequestBody()
 }
-func responseBodyOf(r *extprocv3.ProcessingResponse) *extprocv3.BodyResponse {
-	return r.GetResponseBody()
-}
 
 func TestStandardHoldsHeadersUntilTheBodyIsThere(t *testing.T) {
 	p := startPicker(t, settings{endpoints: 3})

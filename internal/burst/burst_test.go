@@ -242,7 +242,8 @@ func TestPromptsAreSeeded(t *testing.T) {
 			t.Errorf("%q and %q share their first block", first, other)
 		}
 	}
-	if requestID(1, 0) != requestID(1, 0) || requestID(1, 0) == requestID(1, 1) || requestID(1, 0) == requestID(2, 0) {
+	sameID := requestID(1, 0)
+	if requestID(1, 0) != sameID || requestID(1, 0) == requestID(1, 1) || requestID(1, 0) == requestID(2, 0) {
 		t.Error("request ids are not seeded")
 	}
 }

@@ -36,7 +36,7 @@ func OpenSimulators(objects *source.Objects) ([]*Simulator, error) {
 			}
 			s, err := openSimulator(pod, c)
 			if err != nil {
-				return nil, fmt.Errorf("Pod %s, container %s: %w", source.KeyOf(pod), c.Name, err)
+				return nil, fmt.Errorf("pod %s, container %s: %w", source.KeyOf(pod), c.Name, err)
 			}
 			out = append(out, s)
 		}

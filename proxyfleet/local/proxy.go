@@ -101,7 +101,12 @@ func (p *Proxy) supervise() {
 
 // runOnce starts the process and returns when it has ended: by itself, or drained after stop.
 func (p *Proxy) runOnce() error {
-	cmd, output, err := p.command()
+	stderr, err := os.Create(p.errorFile())
+	if err != nil {
+		return fmt.Errorf("making the error log: %w", err)
+	}
+	defer stderr.Close()
+	cmd, output, err := p.command(stderr)
 	if err != nil {
 		return err
 	}
@@ -129,7 +134,7 @@ func (p *Proxy) runOnce() error {
 	return nil
 }
 
-func (p *Proxy) command() (*exec.Cmd, io.Reader, error) {
+func (p *Proxy) command(stderr *os.File) (*exec.Cmd, io.Reader, error) {
 	for _, stale := range []string{p.adminPathFile(), p.ReadySocket()} {
 		if err := os.Remove(stale); err != nil && !os.IsNotExist(err) {
 			return nil, nil, fmt.Errorf("removing what an earlier run left: %w", err)
@@ -146,10 +151,6 @@ func (p *Proxy) command() (*exec.Cmd, io.Reader, error) {
 	config := filepath.Join(p.opts.Dir, p.Name+".json")
 	if err := os.WriteFile(config, bootstrap, 0o600); err != nil {
 		return nil, nil, fmt.Errorf("writing the bootstrap: %w", err)
-	}
-	stderr, err := os.Create(p.errorFile())
-	if err != nil {
-		return nil, nil, fmt.Errorf("making the error log: %w", err)
 	}
 	cmd := exec.Command(p.opts.Envoy,
 		"--config-path", config,
