@@ -31,7 +31,9 @@ build: ## build bin/controlplane
 .PHONY: test
 test: tools ## format, vet, import rules and all tests, with a real Envoy
 	@$(MAKE) --no-print-directory lint
-	$(GO) test -timeout 40m ./...
+	$(GO) test -timeout 20m $$($(GO) list ./... | grep -v /internal/e2e)
+	@echo "tests with real Envoys, alone on the machine since they measure; about five minutes ..."
+	$(GO) test -timeout 30m -count=1 ./internal/e2e
 
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck

@@ -72,7 +72,7 @@ func runEPP(cmd *cobra.Command, flags *eppFlags) error {
 		return fmt.Errorf("-f: %w", err)
 	}
 	log := newLog(cmd, false)
-	var scrape datalayer.Options
+	scrape := datalayer.Options{Logger: log}
 	cfg.Apply(&scrape)
 	pools := datalayer.New(scrape)
 	picker, err := epp.New(epp.Options{

@@ -121,7 +121,7 @@ func (s *Stack) startPicker(ctx context.Context, l net.Listener, registry *prome
 	if cfg == nil {
 		cfg = config.Default()
 	}
-	var scrape datalayer.Options
+	scrape := datalayer.Options{Logger: s.opts.Log}
 	cfg.Apply(&scrape)
 	s.Pools = datalayer.New(scrape)
 	picker, err := epp.New(epp.Options{Pools: s.Pools, Config: cfg, Logger: s.opts.Log, Registry: registry, DrainTimeout: s.opts.Drain})
