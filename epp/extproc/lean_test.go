@@ -1,6 +1,7 @@
 package extproc_test
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 
@@ -117,6 +118,28 @@ func TestLeanHeadersBeforeBody(t *testing.T) {
 	if p.metric("llm_d_epp_request_total", "fairness_id", "tenant") != 1 {
 		t.Error("the fairness id of the headers is not counted")
 	}
+}
+
+func TestLeanFirstPartOfALongBody(t *testing.T) {
+	p := startPicker(t, settings{endpoints: 2})
+	body := chat("m", longPrompt("x", 20000))
+	s := p.openLean()
+	s.send(requestHeaders(false, ":path", chatPath, "content-length", strconv.Itoa(len(body))))
+	s.receive()
+	s.send(requestBody(body[:len(body)/2], false))
+	if picked(s.receive()) == "" {
+		t.Fatal("the first part of a body is refused")
+	}
+	s.finish()
+	// What arrived whole has to be valid, whether its end is marked or not.
+	s = p.openLean()
+	s.send(requestHeaders(false, ":path", chatPath, "content-length", "20"))
+	s.receive()
+	s.send(requestBody(body[:20], false))
+	if got := s.receive().GetImmediateResponse().GetStatus().GetCode(); got != 400 {
+		t.Fatalf("half a JSON object is answered %v, want 400", got)
+	}
+	p.expectIdle()
 }
 
 func TestLeanRequestWithoutBody(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -211,4 +212,36 @@ func TestRefusedRouteFromTheStart(t *testing.T) {
 	w.write("main.yaml", strings.Replace(manifests, refused, allowed, 1))
 	w.answersAs(t, answers("bad", "a"), reloadBound)
 	w.expectAccepted(t, append(names, "bad", "more")...)
+}
+
+// A listener that proxies cannot open is reported on its Gateway, and the other one is served.
+func TestListenerThatProxiesRefuse(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	second := fmt.Sprintf("  - {name: second, protocol: HTTP, port: %d}\n", taken.Addr().(*net.TCPAddr).Port)
+	w := newWorld(t, gateway+second+echoServices(1, "a", "b")+fine("good", "a"), worldOptions{})
+	w.answersAs(t, answers("good", "a"), 0)
+	programmed := func() (c metav1.Condition) {
+		result, _ := w.stack.Pipeline.Latest()
+		for _, c = range result.Statuses.Gateways[source.Key{Namespace: "default", Name: "gw"}].Conditions {
+			if c.Type == "Programmed" {
+				return c
+			}
+		}
+		return c
+	}
+	eventually(t, 5*time.Second, "the Gateway tells that a listener is refused", func() bool {
+		c := programmed()
+		return c.Status == metav1.ConditionFalse && c.Reason == pipeline.RejectedByProxy && strings.Contains(c.Message, "Address already in use")
+	})
+	w.write("main.yaml", gateway+second+echoServices(1, "a", "b")+fine("good", "b"))
+	w.answersAs(t, answers("good", "b"), reloadBound)
+	w.write("main.yaml", gateway+echoServices(1, "a", "b")+fine("good", "a"))
+	w.answersAs(t, answers("good", "a"), reloadBound)
+	if c := programmed(); c.Status != metav1.ConditionTrue {
+		t.Errorf("without the listener: %+v", c)
+	}
 }

@@ -123,7 +123,7 @@ func (w *world) startStack(opts stack.Options) {
 		opts.Picker = "127.0.0.1:0"
 	}
 	opts.Translate.BindAddress = "127.0.0.1"
-	opts.Drain = time.Second
+	opts.Drain = cmp.Or(opts.Drain, 200*time.Millisecond)
 	s, err := stack.Start(opts)
 	if err != nil {
 		w.t.Fatal(err)

@@ -203,17 +203,30 @@ func (w *wire) cut() {
 	w.fill()
 }
 
-// fill connects until an attempt stays unanswered.
+// fill connects until attempts stay unanswered: twice in a row, since the forwarder may have been about to
+// take one from the queue.
 func (w *wire) fill() {
 	w.t.Helper()
+	unanswered := 0
 	for range 64 {
-		c, err := net.DialTimeout("tcp", w.l.Addr().String(), 100*time.Millisecond)
-		if err != nil {
+		c, err := net.DialTimeout("tcp", w.l.Addr().String(), 50*time.Millisecond)
+		if err == nil {
+			w.fillers = append(w.fillers, c)
+			unanswered = 0
+		} else if unanswered++; unanswered == 2 {
 			return
 		}
-		w.fillers = append(w.fillers, c)
 	}
 	w.t.Fatal("the kernel still takes connections")
+}
+
+// drop closes the connections that there are.
+func (w *wire) drop() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.conns {
+		_ = c.Close()
+	}
 }
 
 // mend lets everything pass again.

@@ -73,6 +73,14 @@ func (w *world) probeAll(t *testing.T, probes []probe) {
 			}
 		})
 	}
+	// A route that proxies refuse is not served either, which is not what any of these tests is about.
+	for _, r := range w.stack.Views.State("", "").Proxies {
+		for _, ts := range r.Types {
+			if ts.LastNACK != "" {
+				t.Errorf("%s has refused %s: %s", r.Node, ts.Type, ts.LastNACK)
+			}
+		}
+	}
 }
 
 // routeFor is a route of a host with the rules given; extra goes into its metadata.
@@ -205,7 +213,8 @@ spec:
 		routeOn("exact", "any", `exact.example, "*.exact.example"`, "/exact", "b")+
 		routeOn("wild", "wild", "", "/", "c")+
 		routeOn("wide", "wild", `"*.example", not.elsewhere.test`, "/wide", "d")+
-		routeOn("one", "one", "", "/one", "e")+foreign, worldOptions{})
+		routeOn("one", "one", "", "/one", "e")+
+		routeOn("stray", "wild", "one.wild.example, closed.example", "/stray", "d")+foreign, worldOptions{})
 	w.probeAll(t, []probe{
 		{name: "no hostname anywhere", host: "whatever.test", path: "/exact", want: "a"},
 		{name: "hostname of the route", host: "exact.example", path: "/exact", want: "b"},
@@ -222,6 +231,7 @@ spec:
 		{name: "the most specific listener", host: "one.wild.example", path: "/one", want: "e"},
 		{name: "a listener is not helped out by another one", host: "one.wild.example", path: "/", status: 404},
 		{name: "nor by one without hostname", host: "one.wild.example", path: "/exact", status: 404},
+		{name: "a route for a host of another listener", host: "one.wild.example", path: "/stray", status: 404},
 		{name: "a listener without routes", host: "closed.example", path: "/", status: 404},
 		{name: "a route of another namespace, admitted", host: "closed.example", path: "/foreign", want: "f"},
 		{name: "a route of another namespace, not admitted", host: "whatever.test", path: "/foreign", want: "a"},

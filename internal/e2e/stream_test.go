@@ -201,14 +201,16 @@ type completion struct {
 // headers are waited for by next and finish.
 func openStream(t *testing.T, w *world, body string) *pendingStream {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.url("/v1/chat/completions"), strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := &pendingStream{opened: make(chan error, 1), answerStream: answerStream{t: t, cancel: cancel}}
+	client := newClient()
+	client.Timeout = 0 // the context's is
 	go func() {
-		resp, err := newClient().Do(req)
+		resp, err := client.Do(req)
 		if err == nil {
 			p.status, p.requestID, p.server = resp.StatusCode, resp.Header.Get("x-request-id"), resp.Header.Get("x-sim-endpoint")
 			p.body, p.closer = bufio.NewReader(resp.Body), resp.Body
@@ -226,15 +228,19 @@ type pendingStream struct {
 	open   bool
 }
 
-func (p *pendingStream) wait() {
+// wait waits for the headers of the answer. It and what follows may run in any goroutine.
+func (p *pendingStream) wait() bool {
 	p.t.Helper()
 	if p.open {
-		return
+		return true
 	}
 	if err := <-p.opened; err != nil {
-		p.t.Fatal(err)
+		p.t.Error(err)
+		p.opened <- err // leave looks for it
+		return false
 	}
 	p.open = true
+	return true
 }
 
 // leave goes away, as a client that closes its connection does.
@@ -252,14 +258,17 @@ func (p *pendingStream) leave() {
 // next waits for one event. It returns false at the end of the answer.
 func (p *pendingStream) next() bool {
 	p.t.Helper()
-	p.wait()
+	if !p.wait() {
+		return false
+	}
 	for {
 		line, err := p.body.ReadString('\n')
 		if err == io.EOF && line == "" {
 			return false
 		}
 		if err != nil && err != io.EOF {
-			p.t.Fatalf("after %d events: %v", p.events, err)
+			p.t.Errorf("after %d events: %v", p.events, err)
+			return false
 		}
 		data, isEvent := strings.CutPrefix(strings.TrimSpace(line), "data: ")
 		switch {
@@ -275,7 +284,8 @@ func (p *pendingStream) read(data string, isEvent bool) bool {
 	p.t.Helper()
 	var c completion
 	if err := json.Unmarshal([]byte(data), &c); err != nil {
-		p.t.Fatalf("event %d is %q: %v", p.events+1, data, err)
+		p.t.Errorf("event %d is %q: %v", p.events+1, data, err)
+		return false
 	}
 	if c.Written > 0 {
 		p.written = time.Unix(0, c.Written)

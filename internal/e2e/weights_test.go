@@ -78,7 +78,7 @@ func TestWeights(t *testing.T) {
     - {name: zero, port: 80, weight: 0}
     - {group: inference.networking.k8s.io, kind: InferencePool, name: zero, weight: 0}`), worldOptions{proxies: 1})
 	client := newKeepAliveClient(t)
-	counts := w.tally(client, 2000)
+	counts := w.tally(client, 4000)
 	t.Log(counts)
 	expectShares(t, counts, map[string]float64{"200 s-": 0.4, "200 p-": 0.3, "200 q-": 0.1, "500 ": 0.2})
 

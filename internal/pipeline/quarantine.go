@@ -22,8 +22,8 @@ import (
 // not what they were in its last version that proxies accepted. One suspect is the culprit. Of several, those
 // that the proxy's words point at are set aside, or else half of them: proxies keep what they have until a
 // version is accepted, so that trying costs nobody anything, while leaving all of them out would. What was set
-// aside that way is let back in as soon as the rest is accepted, half of it at a time; what is refused alone is
-// the culprit. With n objects that takes in the order of log n rounds.
+// aside that way is let back in as soon as the rest is accepted; what is refused alone is the culprit. With n
+// objects that takes in the order of log n rounds.
 type quarantine struct {
 	entries map[source.Ref]*entry
 	order   []source.Ref // of the entries, longest in quarantine first
@@ -98,7 +98,7 @@ func (q *quarantine) reject(r xds.Rejection) (aside []source.Ref, news bool) {
 	if q.refused[at].version == r.Version {
 		return nil, false // another proxy said so
 	}
-	q.refused[at] = refusal{version: r.Version, message: r.Error}
+	q.refused[at] = refusal{version: r.Version, message: strings.TrimSpace(r.Error)}
 	return q.blame(at), true
 }
 
@@ -284,21 +284,20 @@ func (q *quarantine) unsure() bool {
 	return false
 }
 
-// releaseSuspects lets half of the unsure suspects of each resource back in, those that have waited longest,
-// where what is served without them is accepted. It tells whether any was.
+// releaseSuspects lets the unsure suspects of a resource back in once what is served without them is accepted.
+// It tells whether there were any.
 func (q *quarantine) releaseSuspects() bool {
-	waiting := map[place][]source.Ref{}
-	for _, ref := range q.order {
-		if e := q.entries[ref]; !e.sure {
-			waiting[e.at] = append(waiting[e.at], ref)
-		}
-	}
+	settled := map[place]bool{}
 	released := false
-	for at, refs := range waiting {
-		if !q.settled(at) {
+	for _, ref := range slices.Clone(q.order) {
+		e := q.entries[ref]
+		if e.sure {
 			continue
 		}
-		for _, ref := range refs[:(len(refs)+1)/2] {
+		if _, asked := settled[e.at]; !asked {
+			settled[e.at] = q.settled(e.at)
+		}
+		if settled[e.at] {
 			q.release(ref)
 			released = true
 		}

@@ -107,26 +107,42 @@ func (p *Proxy) AdminRequest(ctx context.Context, method, path string) (string, 
 	return string(body), nil
 }
 
-// drainRequests fails readiness, closes the listeners and waits until no request is open, the process has
-// ended, or ctx is done.
+// idleDrain is how long connections without a request are left to their clients before they are closed.
+const idleDrain = 250 * time.Millisecond
+
+// drainRequests closes the view's listeners, fails readiness and waits until no request is open and the
+// connections are closed or have been idle for idleDrain, the process has ended, or ctx is done.
+//
+// A proxy whose readiness fails asks its clients, with every answer, to close the connection. They connect
+// anew then, which must not lead back here: a connection that waits to be accepted when its listener closes is
+// reset. So the listeners go first, and the other proxies of the port take over.
 func (p *Proxy) drainRequests(ctx context.Context, exited <-chan struct{}) error {
+	// Inbound are the listeners of the view, not the one that answers for readiness.
+	if _, err := p.AdminRequest(ctx, http.MethodPost, "/drain_listeners?inboundonly"); err != nil {
+		return err
+	}
+	select {
+	case <-time.After(pollEvery): // worker threads close them soon after
+	case <-exited:
+		return errCleanExit
+	}
 	if _, err := p.AdminRequest(ctx, http.MethodPost, "/healthcheck/fail"); err != nil {
 		return err
 	}
-	if _, err := p.AdminRequest(ctx, http.MethodPost, "/drain_listeners?graceful&skip_exit"); err != nil {
-		return err
-	}
+	busy := time.Now()
 	for {
-		open, err := p.openRequests(ctx)
+		requests, connections, err := p.openWork(ctx)
 		if err != nil {
 			return err
 		}
-		if open == 0 {
+		if requests > 0 {
+			busy = time.Now()
+		} else if connections == 0 || time.Since(busy) >= idleDrain {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%d requests still open: %w", open, ctx.Err())
+			return fmt.Errorf("%d requests still open: %w", requests, ctx.Err())
 		case <-exited:
 			return errCleanExit
 		case <-time.After(pollEvery):
@@ -134,23 +150,26 @@ func (p *Proxy) drainRequests(ctx context.Context, exited <-chan struct{}) error
 	}
 }
 
-// openRequests counts the requests that listeners of the view are serving.
-func (p *Proxy) openRequests(ctx context.Context) (int, error) {
-	text, err := p.AdminRequest(ctx, http.MethodGet, `/stats?filter=^http\.http.*downstream_rq_active$`)
+// openWork counts the requests that listeners of the view are serving, and their connections.
+func (p *Proxy) openWork(ctx context.Context) (requests, connections int, err error) {
+	text, err := p.AdminRequest(ctx, http.MethodGet, `/stats?filter=^http\.http.*downstream_(rq|cx)_active$`)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	open := 0
 	for line := range strings.Lines(text) {
-		_, value, ok := strings.Cut(line, ":")
+		name, value, ok := strings.Cut(line, ":")
 		if !ok {
 			continue
 		}
 		n, err := strconv.Atoi(strings.TrimSpace(value))
 		if err != nil {
-			return 0, fmt.Errorf("reading %q of %s: %w", line, p.Name, err)
+			return 0, 0, fmt.Errorf("reading %q of %s: %w", line, p.Name, err)
 		}
-		open += n
+		if strings.HasSuffix(name, "rq_active") {
+			requests += n
+		} else {
+			connections += n
+		}
 	}
-	return open, nil
+	return requests, connections, nil
 }

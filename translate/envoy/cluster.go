@@ -25,11 +25,16 @@ const (
 	// manyRequests replaces Envoy's limits of 1024, which a fleet of streams passes soon. Backends bound
 	// themselves.
 	manyRequests = 100_000
+	// pingOwn is how often a connection to a picker of ours is asked for a sign of life.
+	pingOwn = 10 * time.Second
+	// pingAny is the same for HTTP/2 servers of others: gRPC servers close a connection, with all its
+	// requests, that asks more often than every five minutes while they have nothing to say.
+	pingAny = 6 * time.Minute
 )
 
 func (b *builder) addBackend(backend model.Backend) {
 	c := newCluster(backend.ID, backendConnect)
-	c.TypedExtensionProtocolOptions = b.upstreamProtocol(backend.Protocol == model.H2C)
+	c.TypedExtensionProtocolOptions = b.upstreamProtocol(backend.Protocol == model.H2C, pingAny)
 	c.OutlierDetection = connectionOutliers()
 	if backend.Pool != nil {
 		c.LoadBalancingPolicy = b.pickedHost(backend.Pool.FailClose)
@@ -61,6 +66,12 @@ func newCluster(name string, connect time.Duration) *clusterv3.Cluster {
 			MaxRequests:        wrapperspb.UInt32(manyRequests),
 			MaxRetries:         wrapperspb.UInt32(manyRequests),
 		}}},
+		// A server that vanished while a request waits for its first byte.
+		UpstreamConnectionOptions: &clusterv3.UpstreamConnectionOptions{TcpKeepalive: &corev3.TcpKeepalive{
+			KeepaliveTime:     wrapperspb.UInt32(10), // seconds
+			KeepaliveInterval: wrapperspb.UInt32(3),
+			KeepaliveProbes:   wrapperspb.UInt32(3),
+		}},
 		// A pod that is gone from EDS is gone, whatever a health check last said of it.
 		IgnoreHealthOnHostRemoval:     true,
 		PerConnectionBufferLimitBytes: wrapperspb.UInt32(connectionBuffer),
@@ -83,7 +94,7 @@ func connectionOutliers() *clusterv3.OutlierDetection {
 	}
 }
 
-func (b *builder) upstreamProtocol(http2 bool) map[string]*anypb.Any {
+func (b *builder) upstreamProtocol(http2 bool, ping time.Duration) map[string]*anypb.Any {
 	explicit := &upstreamhttpv3.HttpProtocolOptions_ExplicitHttpConfig{
 		ProtocolConfig: &upstreamhttpv3.HttpProtocolOptions_ExplicitHttpConfig_HttpProtocolOptions{
 			HttpProtocolOptions: &corev3.Http1ProtocolOptions{},
@@ -93,7 +104,7 @@ func (b *builder) upstreamProtocol(http2 bool) map[string]*anypb.Any {
 		explicit.ProtocolConfig = &upstreamhttpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{
 			Http2ProtocolOptions: &corev3.Http2ProtocolOptions{
 				ConnectionKeepalive: &corev3.KeepaliveSettings{
-					Interval: duration(10 * time.Second),
+					Interval: duration(ping),
 					Timeout:  duration(3 * time.Second),
 				},
 			},

@@ -26,7 +26,7 @@ const (
 // addEmbeddedPicker adds the cluster of our own pickers. It stands in every view, since the filter in every
 // listener names it.
 func (b *builder) addEmbeddedPicker() {
-	c := b.pickerCluster(embeddedPicker)
+	c := b.pickerCluster(embeddedPicker, pingOwn)
 	check := newHealthCheck()
 	check.HealthChecker = &corev3.HealthCheck_GrpcHealthCheck_{GrpcHealthCheck: &corev3.HealthCheck_GrpcHealthCheck{
 		ServiceName: "envoy.service.ext_proc.v3.ExternalProcessor",
@@ -39,7 +39,7 @@ func (b *builder) addEmbeddedPicker() {
 // verified. Its health is checked by connecting, TLS handshake included: not every picker serves gRPC health
 // on the port that requests go to.
 func (b *builder) addForeignPicker(p *model.Picker) {
-	c := b.pickerCluster(p.ID)
+	c := b.pickerCluster(p.ID, pingAny)
 	check := newHealthCheck()
 	check.HealthChecker = &corev3.HealthCheck_TcpHealthCheck_{TcpHealthCheck: &corev3.HealthCheck_TcpHealthCheck{}}
 	c.HealthChecks = []*corev3.HealthCheck{check}
@@ -62,13 +62,11 @@ func (b *builder) addForeignPicker(p *model.Picker) {
 
 // pickerCluster makes what all pickers share. A picker that is not healthy is not asked at all (no panic):
 // that is what makes failing open quick.
-func (b *builder) pickerCluster(name string) *clusterv3.Cluster {
+func (b *builder) pickerCluster(name string, ping time.Duration) *clusterv3.Cluster {
 	c := newCluster(name, pickerConnect)
-	c.TypedExtensionProtocolOptions = b.upstreamProtocol(true)
+	c.TypedExtensionProtocolOptions = b.upstreamProtocol(true, ping)
 	c.LoadBalancingPolicy = b.leastRequest()
 	c.CommonLbConfig = &clusterv3.Cluster_CommonLbConfig{HealthyPanicThreshold: &typev3.Percent{Value: 0}}
-	// A stream that hangs on a picker found dead goes on without it.
-	c.CloseConnectionsOnHostHealthFailure = true
 	c.PerConnectionBufferLimitBytes = wrapperspb.UInt32(1 << 20)
 	return c
 }
