@@ -7,21 +7,22 @@ import (
 )
 
 // TestFailClose takes the picker away in every way there is: a FailClose pool answers 503, and does so within
-// the time promised.
+// the time promised. When the picker is back it serves again.
 func TestFailClose(t *testing.T) {
 	for _, o := range outages {
 		t.Run(o.name, func(t *testing.T) {
-			w, fail := o.openOutage(t, failClose)
-			for _, r := range o.suffer(t, w, fail) {
+			w, p := o.openOutage(t, failClose)
+			for _, r := range o.suffer(t, w, p.fail) {
 				if r.status != http.StatusServiceUnavailable {
 					t.Fatalf("%s after the outage: status %d %s", r.began, r.status, r.body)
 				}
 			}
 			for name, s := range w.sims {
-				if fail == nil && s.Stats().Requests > 0 {
+				if p.fail == nil && s.Stats().Requests > 0 {
 					t.Errorf("simulator %s got requests that nobody picked for", name)
 				}
 			}
+			p.recover(t, w)
 		})
 	}
 }

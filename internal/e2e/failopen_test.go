@@ -7,12 +7,12 @@ import (
 )
 
 // TestFailOpen takes the picker away in every way there is: a FailOpen pool serves, and no request waits for
-// longer than promised.
+// longer than promised. When the picker is back it is asked again.
 func TestFailOpen(t *testing.T) {
 	for _, o := range outages {
 		t.Run(o.name, func(t *testing.T) {
-			w, fail := o.openOutage(t, failOpen)
-			for _, r := range o.suffer(t, w, fail) {
+			w, p := o.openOutage(t, failOpen)
+			for _, r := range o.suffer(t, w, p.fail) {
 				if r.status != http.StatusOK {
 					t.Fatalf("%s after the outage: status %d %s", r.began, r.status, r.body)
 				}
@@ -21,6 +21,7 @@ func TestFailOpen(t *testing.T) {
 					t.Fatalf("access log: %+v", l)
 				}
 			}
+			p.recover(t, w)
 		})
 	}
 }

@@ -278,7 +278,7 @@ func TestForeignPickerFailure(t *testing.T) {
 				}
 				if mend != nil {
 					mend()
-					w.picked(pickerNoticed + pickerSlack)
+					w.picked(pickerBack + pickerSlack)
 				}
 			})
 		}
@@ -321,7 +321,7 @@ func TestForeignPickerHangs(t *testing.T) {
 				}
 			}
 			wire.mend()
-			w.picked(pickerNoticed + pickerSlack)
+			w.picked(pickerBack + pickerSlack)
 		})
 	}
 }

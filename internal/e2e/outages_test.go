@@ -13,71 +13,75 @@ import (
 // outage is a way in which a picker fails its proxies.
 type outage struct {
 	name string
-	// open makes the picker and gives the address where proxies ask, and what makes it fail; a nil fail says
-	// that it never worked.
-	open func(w *world) (address netip.AddrPort, fail func())
+	open func(w *world) patient
 	// held is the longest that a request may wait for this picker.
 	held time.Duration
 	// noticed is after how long requests do not wait at all any more; 0: they always may.
 	noticed time.Duration
 }
 
+// patient is a picker that is about to fail.
+type patient struct {
+	address    netip.AddrPort // where proxies ask
+	fail, mend func()         // nil: it never works
+}
+
 var outages = []outage{
 	{
 		name: "never there",
-		open: func(w *world) (netip.AddrPort, func()) { return newPickerProcess(w).address, nil },
+		open: func(w *world) patient { return patient{address: newPickerProcess(w).address} },
 	}, {
 		name: "black hole from the start",
-		open: func(w *world) (netip.AddrPort, func()) {
+		open: func(w *world) patient {
 			wire := newWire(w.t, "127.0.0.1:0", "127.0.0.1:1")
 			wire.cut()
-			return wire.address(), nil
+			return patient{address: wire.address()}
 		},
 	}, {
 		name: "killed",
-		open: func(w *world) (netip.AddrPort, func()) {
+		open: func(w *world) patient {
 			p := newPickerProcess(w)
 			p.start()
-			return p.address, p.process.kill
+			return patient{p.address, p.process.kill, p.start}
 		},
 		held:    pickerConnects,
 		noticed: pickerNoticed,
 	}, {
 		name: "black-holed",
-		open: func(w *world) (netip.AddrPort, func()) {
-			p := newPickerProcess(w)
-			p.start()
-			wire := newWire(w.t, "127.0.0.1:0", p.address.String())
-			return wire.address(), wire.cut
+		open: func(w *world) patient {
+			wire := wireToPicker(w)
+			return patient{wire.address(), wire.cut, wire.mend}
 		},
 		held:    pickerAnswers,
 		noticed: pickerNoticed,
 	}, {
 		name: "crashed with its machine",
-		open: func(w *world) (netip.AddrPort, func()) {
-			p := newPickerProcess(w)
-			p.start()
-			wire := newWire(w.t, "127.0.0.1:0", p.address.String())
-			return wire.address(), func() { wire.cut(); wire.drop() }
+		open: func(w *world) patient {
+			wire := wireToPicker(w)
+			return patient{wire.address(), func() { wire.cut(); wire.drop() }, wire.mend}
 		},
 		held:    pickerConnects,
 		noticed: pickerNoticed,
 	}, {
 		name: "hung after accept",
-		open: func(w *world) (netip.AddrPort, func()) {
+		open: func(w *world) patient {
 			p := newPickerProcess(w)
 			p.start()
-			return p.address, p.pause
+			return patient{p.address, p.pause, p.resume}
 		},
 		held:    pickerAnswers,
 		noticed: pickerNoticed,
 	}, {
 		name: "healthy but never answers",
-		open: func(w *world) (netip.AddrPort, func()) {
-			return startFakePicker(w.t, "", nil).address, nil
-		},
+		open: func(w *world) patient { return patient{address: startFakePicker(w.t, "", nil).address} },
 		held: pickerAnswers,
 	},
+}
+
+func wireToPicker(w *world) *wire {
+	p := newPickerProcess(w)
+	p.start()
+	return newWire(w.t, "127.0.0.1:0", p.address.String())
 }
 
 // timed is a request with how long it took and when, counted from the outage on, it began.
@@ -122,16 +126,28 @@ func (o *outage) suffer(t *testing.T, w *world, fail func()) []timed {
 }
 
 // openOutage makes a world in which a pool with the spec given has this picker.
-func (o *outage) openOutage(t *testing.T, spec string) (*world, func()) {
+func (o *outage) openOutage(t *testing.T, spec string) (*world, patient) {
 	t.Helper()
-	var fail func()
+	var p patient
 	w := pickerAt(t, gateway+poolRoute("llm")+pool("llm", "sim", spec)+simPods("sim", 1, 3, instantSim...),
 		func(w *world) netip.AddrPort {
-			var address netip.AddrPort
-			address, fail = o.open(w)
-			return address
+			p = o.open(w)
+			return p.address
 		})
-	return w, fail
+	return w, p
+}
+
+// recover brings a picker back and waits until it is asked again.
+func (p *patient) recover(t *testing.T, w *world) {
+	t.Helper()
+	if p.mend == nil {
+		return
+	}
+	p.mend()
+	began := time.Now()
+	w.picked(pickerBack + pickerSlack)
+	t.Logf("asked again after %s", time.Since(began))
+	expectAffinity(t, w)
 }
 
 // pickerUnderTest makes a world with a pool of four simulators and a picker in a process of its own, in
@@ -204,7 +220,7 @@ func killUnderLoad(t *testing.T, w *world, p *pickerProcess) []loaded {
 		}
 	}
 	t.Logf("%d requests, the longest %s; asked again %s after the picker was ready", len(out), longest, back)
-	if back > pickerNoticed+pickerSlack {
+	if back > pickerBack+pickerSlack {
 		t.Errorf("the picker was asked only %s after it came back", back)
 	}
 	return out

@@ -36,6 +36,9 @@ const (
 	// pickerNoticed is how long it takes, at most, until a picker that does not answer health checks is not
 	// asked any more: the interval of the checks and the timeout of one.
 	pickerNoticed = 1500 * time.Millisecond
+	// pickerBack is how long it takes, at most, until a picker that works again is asked again: a health check
+	// that fails just then, and the next one.
+	pickerBack = 2 * time.Second
 	// pickerSlack is what a busy machine may add to a request.
 	pickerSlack = 400 * time.Millisecond
 )
@@ -94,9 +97,10 @@ func (p *pickerProcess) start() {
 	})
 }
 
-// pause stops the process where it stands, until the end of the test or resume.
+// pause stops the process where it stands, until the end of the test.
 func (p *pickerProcess) pause() { p.process.signal(syscall.SIGSTOP) }
 
+// resume lets a paused process go on.
 func (p *pickerProcess) resume() { p.process.signal(syscall.SIGCONT) }
 
 // picked waits until requests are picked for.

@@ -337,6 +337,31 @@ func TestCertificateRotation(t *testing.T) {
 	t.Logf("%d requests over %d rotations", requests, rotations)
 }
 
+// TestSlipInASecretKeepsTheListener replaces a certificate by one whose key is that of another: what is shown stays, and the
+// problem is told. Mended, the new one is shown.
+func TestSlipInASecretKeepsTheListener(t *testing.T) {
+	a := newAuthority(t)
+	first, firstSerial := a.secret("default", "cert", "slip.example")
+	second, secondSerial := a.secret("default", "cert", "slip.example")
+	w := newTLSWorld(t, a, gateway+httpsListener("https", "", "{name: cert}"), worldOptions{})
+	w.write("cert.yaml", first)
+	shown := func(serial int64) func() bool {
+		return func() bool { got, err := w.serial("slip.example"); return err == nil && got == serial }
+	}
+	eventually(t, 10*time.Second, "the first certificate is shown", shown(firstSerial))
+	w.write("cert.yaml", second[:strings.Index(second, "tls.key:")]+first[strings.Index(first, "tls.key:"):])
+	eventually(t, 10*time.Second, "the problem is told", func() bool {
+		result, _ := w.stack.Pipeline.Latest()
+		return len(result.Problems) == 1 && strings.Contains(result.Problems[0].Error(), "Secret/default/cert: data: not a certificate with its key")
+	})
+	w.synced()
+	if !shown(firstSerial)() {
+		t.Error("the first certificate is no longer shown")
+	}
+	w.write("cert.yaml", second)
+	eventually(t, 10*time.Second, "the second certificate is shown", shown(secondSerial))
+}
+
 // listenerVersions are the names and versions of the listeners that the proxies are to have.
 func (w *world) listenerVersions(t *testing.T) []string {
 	t.Helper()

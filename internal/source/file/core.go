@@ -1,6 +1,7 @@
 package file
 
 import (
+	"crypto/tls"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -161,13 +162,27 @@ func checkSecret(s *corev1.Secret) []source.Problem {
 		c.dataKey("data", k)
 	}
 	if s.Type == corev1.SecretTypeTLS {
-		for _, k := range []string{corev1.TLSCertKey, corev1.TLSPrivateKeyKey} {
-			if _, ok := s.Data[k]; !ok {
-				c.add("data["+k+"]", "required in a Secret of type kubernetes.io/tls, but missing", "add it")
-			}
-		}
+		c.keyPair(s.Data)
 	}
 	return c.problems
+}
+
+// keyPair checks what an API server does not: that certificate and key are there, can be read and belong together. A slip
+// while they are replaced would otherwise close a listener that is serving.
+func (c *checks) keyPair(data map[string][]byte) {
+	complete := true
+	for _, k := range []string{corev1.TLSCertKey, corev1.TLSPrivateKeyKey} {
+		if _, ok := data[k]; !ok {
+			c.add("data["+k+"]", "required in a Secret of type kubernetes.io/tls, but missing", "add it")
+			complete = false
+		}
+	}
+	if !complete {
+		return
+	}
+	if _, err := tls.X509KeyPair(data[corev1.TLSCertKey], data[corev1.TLSPrivateKeyKey]); err != nil {
+		c.add("data", "not a certificate with its key: "+err.Error(), "give tls.crt and tls.key that belong together, both PEM")
+	}
 }
 
 func checkConfigMap(m *corev1.ConfigMap) []source.Problem {

@@ -1,0 +1,45 @@
+package envoy
+
+import (
+	"testing"
+	"time"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	upstreamhttpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/switchyard/switchyard/translate/model"
+	"github.com/switchyard/switchyard/translate/resource"
+)
+
+// TestServersOfOthersAreSeldomPinged keeps connections to servers that follow gRPC's defaults: a ping more often
+// than every five minutes ends one, and with it a request that the model thinks about for long.
+func TestServersOfOthersAreSeldomPinged(t *testing.T) {
+	gw := testGateway(forward("a", "service/shop/api/80", "pool/shop/theirs"))
+	api := gw.Backends["service/shop/api/80"]
+	api.Protocol = model.H2C
+	gw.Backends[api.ID] = api
+	pinged := 0
+	for name, r := range build(t, gw).Of(resource.ClusterType) {
+		var cluster clusterv3.Cluster
+		if err := r.Body.UnmarshalTo(&cluster); err != nil {
+			t.Fatal(err)
+		}
+		var options upstreamhttpv3.HttpProtocolOptions
+		packed := cluster.TypedExtensionProtocolOptions["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"]
+		if err := proto.Unmarshal(packed.GetValue(), &options); err != nil {
+			t.Fatal(err)
+		}
+		http2 := options.GetExplicitHttpConfig().GetHttp2ProtocolOptions()
+		if http2 == nil || name == embeddedPicker {
+			continue
+		}
+		pinged++
+		if every := http2.GetConnectionKeepalive().GetInterval().AsDuration(); every <= 5*time.Minute {
+			t.Errorf("%s is pinged every %s", name, every)
+		}
+	}
+	if pinged != 2 {
+		t.Errorf("%d clusters looked at, want the Service's and the picker's", pinged)
+	}
+}
