@@ -90,6 +90,50 @@ func TestAddedProxyServesOnlyWhenReady(t *testing.T) {
 	}
 }
 
+// TestAddedProxyWaitsForTheControlPlane adds a proxy while the control plane is away: it is not ready and gets no
+// request until it has its whole configuration.
+func TestAddedProxyWaitsForTheControlPlane(t *testing.T) {
+	w := newManifests(t, gateway+poolRoute("llm")+pool("llm", "llm")+simPods("llm", 1, 2, "--inter-token", "1ms"))
+	w.startSimulators()
+	xds, picker := freePort(t), freePort(t)
+	startProcess(t, "epp", "-f", w.dir, "--grpc-port", fmt.Sprint(picker), "--grpc-health-port", "0", "--metrics-port", "0")
+	serve := func() *process {
+		return startProcess(t, "serve", "-f", w.dir, "--xds-address", onLoopback(xds), "--admin-address", "127.0.0.1:0",
+			"--picker-address", "", "--picker", onLoopback(picker), "--bind-address", "127.0.0.1")
+	}
+	controlPlane := serve()
+	w.startFleet(netip.MustParseAddrPort(onLoopback(xds)), 1, 1)
+	load := startLoad(t, 4, func(_ *http.Client, i int) error {
+		r, err := send(newClient(), http.MethodPost, w.url("/v1/chat/completions"), chat(fmt.Sprintf("p%d", i), false, 2))
+		if err == nil && r.status != http.StatusOK {
+			err = fmt.Errorf("status %d: %s", r.status, r.body)
+		}
+		return err
+	})
+	controlPlane.kill()
+	added, err := w.fleet.Add()
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 20*time.Second, "the new proxy runs and has asked for its configuration", func() bool {
+		text, err := added.AdminRequest(t.Context(), http.MethodGet, "/stats?filter=cluster_manager.cds.update_attempt")
+		return err == nil && strings.Contains(text, "update_attempt") && !strings.Contains(text, ": 0")
+	})
+	load.waitFor(load.count() + 200)
+	if added.Ready(t.Context()) {
+		t.Error("the new proxy is ready without a configuration")
+	}
+	if n := w.access.served(added.Name); n > 0 {
+		t.Errorf("the new proxy answered %d requests without a configuration", n)
+	}
+	serve()
+	eventually(t, 20*time.Second, "the new proxy answers requests", func() bool { return w.access.served(added.Name) > 20 })
+	if !added.Ready(t.Context()) {
+		t.Error("the new proxy answers requests and is not ready")
+	}
+	load.stop()
+}
+
 func onLoopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 
 // served counts the requests that a proxy has logged.

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -98,7 +100,22 @@ func (p *pickerProcess) start() {
 }
 
 // pause stops the process where it stands, until the end of the test.
-func (p *pickerProcess) pause() { p.process.signal(syscall.SIGSTOP) }
+func (p *pickerProcess) pause() {
+	p.w.t.Helper()
+	p.process.signal(syscall.SIGSTOP)
+	eventually(p.w.t, 5*time.Second, "the picker stands still", func() bool {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.process.cmd.Process.Pid))
+		if err != nil || len(threads) == 0 {
+			return false
+		}
+		for _, thread := range threads {
+			if stat, err := os.ReadFile(thread); err != nil || !strings.Contains(string(stat), ") T ") {
+				return false
+			}
+		}
+		return true
+	})
+}
 
 // resume lets a paused process go on.
 func (p *pickerProcess) resume() { p.process.signal(syscall.SIGCONT) }
