@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/switchyard/switchyard/internal/showcase"
-	"github.com/switchyard/switchyard/internal/stack"
 	"github.com/switchyard/switchyard/proxyfleet"
 )
 
@@ -91,16 +90,16 @@ func runEverything(cmd *cobra.Command, flags *runFlags) (err error) {
 	}
 	defer removeDir()
 	s, err := showcase.Start(ctx, showcase.Options{
-		Manifests: manifests,
-		Envoy:     envoy,
-		Proxies:   flags.proxies,
-		Admin:     flags.admin,
-		Bind:      flags.bind,
-		Dir:       dir,
-		Picker:    stack.Options{PickerConfig: picker},
-		Model:     flags.model,
-		Out:       out,
-		Log:       newLog(cmd, true),
+		Manifests:    manifests,
+		Envoy:        envoy,
+		Proxies:      flags.proxies,
+		Admin:        flags.admin,
+		Bind:         flags.bind,
+		Dir:          dir,
+		PickerConfig: picker,
+		Model:        flags.model,
+		Out:          out,
+		Log:          newLog(cmd, true),
 	})
 	if err != nil {
 		return err

@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/switchyard/switchyard/epp/config"
 	"github.com/switchyard/switchyard/internal/source/file"
 	"github.com/switchyard/switchyard/internal/stack"
 	"github.com/switchyard/switchyard/proxyfleet/local"
@@ -33,15 +34,13 @@ type Options struct {
 	Admin     string // address of the admin page; port 0 lets the kernel choose
 	Bind      string // address on which proxies open their listeners
 	Dir       string // for bootstraps, sockets and logs of the proxies
-	Picker    stackPicker
+	// PickerConfig is how the embedded picker chooses; nil for the default.
+	PickerConfig *config.Config
 	// Model is what the burst asks for; empty: the first that the gateway's /v1/models lists.
 	Model string
 	Out   io.Writer // what a person reads
 	Log   *slog.Logger
 }
-
-// stackPicker is the part of stack.Options that the user may set.
-type stackPicker = stack.Options
 
 // Showcase is everything, running.
 type Showcase struct {
@@ -89,13 +88,17 @@ func Start(ctx context.Context, opts Options) (*Showcase, error) {
 }
 
 func (s *Showcase) start(ctx context.Context) error {
-	o := s.opts.Picker
-	o.Manifests, o.Log = s.opts.Manifests, s.opts.Log
-	o.XDS, o.Picker, o.Admin = "127.0.0.1:0", "127.0.0.1:0", s.opts.Admin
-	o.Drain = time.Second // the proxies have drained before
-	o.Translate = envoy.Options{BindAddress: s.opts.Bind}
 	var err error
-	if s.Stack, err = stack.Start(o); err != nil {
+	if s.Stack, err = stack.Start(stack.Options{
+		Manifests:    s.opts.Manifests,
+		XDS:          "127.0.0.1:0",
+		Picker:       "127.0.0.1:0",
+		Admin:        s.opts.Admin,
+		PickerConfig: s.opts.PickerConfig,
+		Translate:    envoy.Options{BindAddress: s.opts.Bind},
+		Drain:        time.Second, // the proxies have drained before
+		Log:          s.opts.Log,
+	}); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, startWithin)

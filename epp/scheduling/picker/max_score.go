@@ -24,7 +24,12 @@ func NewMaxScore(parameters []byte) (*MaxScore, error) {
 
 // Pick implements scheduling.Picker.
 func (p *MaxScore) Pick(c *scheduling.Cycle, in []int, scores []float32) []int {
-	count := min(p.count, len(in))
+	return takeBest(c, in, scores, p.count)
+}
+
+// takeBest brings the best candidates to the front, best first, and returns them: count, or all if there are fewer.
+func takeBest(c *scheduling.Cycle, in []int, scores []float32, count int) []int {
+	count = min(count, len(in))
 	for place := range count {
 		best := place + fairMax(c, in[place:], scores[place:])
 		in[place], in[best] = in[best], in[place]

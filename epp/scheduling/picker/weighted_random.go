@@ -33,11 +33,5 @@ func (p *WeightedRandom) Pick(c *scheduling.Cycle, in []int, scores []float32) [
 			scores[i] = float32(math.Inf(-1))
 		}
 	}
-	count := min(p.count, len(in))
-	for place := range count {
-		best := place + fairMax(c, in[place:], scores[place:])
-		in[place], in[best] = in[best], in[place]
-		scores[place], scores[best] = scores[best], scores[place]
-	}
-	return in[:count]
+	return takeBest(c, in, scores, p.count)
 }
