@@ -3,7 +3,6 @@ package e2e
 import (
 	"net/http"
 	"testing"
-	"time"
 )
 
 // TestFailClose takes the picker away in every way there is: a FailClose pool answers 503, and does so within
@@ -58,12 +57,7 @@ func TestFailClosePickOutsideThePool(t *testing.T) {
 	w, p := misledWorld(t, failClose)
 	for _, c := range misleadings {
 		t.Run(c.name, func(t *testing.T) {
-			p.name(w.fill(c.picks))
-			began := time.Now()
-			r := w.post("/v1/chat/completions", chat("hello", false, 1))
-			if took := time.Since(began); took > pickerConnects+pickerSlack {
-				t.Errorf("took %s", took)
-			}
+			r := askMisled(t, w, p, c.picks)
 			if c.serves == "" {
 				if r.status != http.StatusServiceUnavailable {
 					t.Fatalf("status %d %s, served by %q", r.status, r.body, r.server())

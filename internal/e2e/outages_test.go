@@ -374,3 +374,15 @@ func (w *world) running() int {
 	}
 	return n
 }
+
+// askMisled sends a request that is given these picks; it must not wait longer than for a connection.
+func askMisled(t *testing.T, w *world, p *misledPicker, picks string) reply {
+	t.Helper()
+	p.name(w.fill(picks))
+	began := time.Now()
+	r := w.post("/v1/chat/completions", chat("hello", false, 1))
+	if took := time.Since(began); took > pickerConnects+pickerSlack {
+		t.Errorf("took %s", took)
+	}
+	return r
+}
