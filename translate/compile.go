@@ -23,15 +23,15 @@ type Output struct {
 
 // Compile translates a whole set of objects. Equal objects give equal bytes, in whatever order they came.
 // An error is a defect of the translation, not of the objects.
-func Compile(in *source.Objects, opts envoy.Options) (*Output, error) {
-	result := gatewayapi.Build(in)
+func Compile(in *source.Objects, opts Options) (*Output, error) {
+	result := gatewayapi.Build(in, opts.Objects)
 	out := &Output{
 		Gateways: result.Gateways,
 		Views:    make(map[string]*resource.View, len(result.Gateways)),
 		Statuses: result.Statuses,
 	}
 	for _, gw := range result.Gateways {
-		view, err := envoy.Build(gw, opts)
+		view, err := envoy.Build(gw, opts.Envoy)
 		if err != nil {
 			return nil, err
 		}

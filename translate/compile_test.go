@@ -15,7 +15,7 @@ import (
 	"github.com/switchyard/switchyard/translate/resource"
 )
 
-var options = envoy.Options{Pickers: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:9002")}}
+var options = Options{Envoy: envoy.Options{Pickers: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:9002")}}}
 
 // manyRoutes is one Gateway with n routes, each with a hostname of its own, to ten Services.
 func manyRoutes(n int) *source.Objects {

@@ -46,8 +46,8 @@ the Gateway (namespace/name) in node.cluster. Picks endpoints itself unless --pi
 	f.StringVar(&opts.Picker, "picker-address", "127.0.0.1:9002", "where the embedded endpoint picker listens; empty for none")
 	f.StringSliceVar(&pickers, "picker", nil, "addresses (IP:PORT) of the endpoint pickers that proxies ask; default: the embedded one")
 	f.StringVar(&configFile, "config-file", "", "EndpointPickerConfig of the embedded picker")
-	f.StringVar(&opts.Translate.BindAddress, "bind-address", "0.0.0.0", "address on which proxies open their listeners")
-	f.Uint64Var(&opts.Translate.MaxRequestBytes, "max-request-bytes", 64<<20, "largest request body that a pool accepts; larger ones are answered 413")
+	f.StringVar(&opts.Translate.Envoy.BindAddress, "bind-address", "0.0.0.0", "address on which proxies open their listeners")
+	f.Uint64Var(&opts.Translate.Envoy.MaxRequestBytes, "max-request-bytes", 64<<20, "largest request body that a pool accepts; larger ones are answered 413")
 	f.DurationVar(&opts.Drain, "drain-timeout", 30*time.Second, "how long streams may go on after SIGTERM")
 	_ = cmd.MarkFlagRequired("filename")
 	return cmd

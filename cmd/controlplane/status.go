@@ -25,7 +25,7 @@ what is wrong. Ends with status 1 when a condition is not as it ought to be or a
 			if err != nil {
 				return err
 			}
-			statuses := gatewayapi.Build(update.Objects).Statuses
+			statuses := gatewayapi.Build(update.Objects, gatewayapi.Options{}).Statuses
 			healthy, err := report.Tree(cmd.OutOrStdout(), update.Objects, statuses)
 			if err != nil {
 				return err

@@ -32,7 +32,7 @@ Ends with status 1 when a manifest could not be used.`,
 			if err != nil {
 				return err
 			}
-			out, err := translate.Compile(update.Objects, envoy.Options{Pickers: addresses})
+			out, err := translate.Compile(update.Objects, translate.Options{Envoy: envoy.Options{Pickers: addresses}})
 			if err != nil {
 				return err
 			}

@@ -122,7 +122,7 @@ func (w *world) startStack(opts stack.Options) {
 	if opts.Picker == "" && opts.Pickers == nil {
 		opts.Picker = "127.0.0.1:0"
 	}
-	opts.Translate.BindAddress = "127.0.0.1"
+	opts.Translate.Envoy.BindAddress = "127.0.0.1"
 	opts.Drain = cmp.Or(opts.Drain, 200*time.Millisecond)
 	s, err := stack.Start(opts)
 	if err != nil {

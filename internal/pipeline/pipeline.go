@@ -15,7 +15,6 @@ import (
 	"github.com/switchyard/switchyard/epp/datalayer"
 	"github.com/switchyard/switchyard/internal/source"
 	"github.com/switchyard/switchyard/translate"
-	"github.com/switchyard/switchyard/translate/envoy"
 	"github.com/switchyard/switchyard/translate/gatewayapi"
 	"github.com/switchyard/switchyard/translate/resource"
 	"github.com/switchyard/switchyard/xds"
@@ -37,7 +36,7 @@ type Pools interface {
 // Options wire a Pipeline to its neighbours. Views and Pools may be nil.
 type Options struct {
 	Store     *source.Store
-	Translate envoy.Options
+	Translate translate.Options
 	Views     Views
 	Pools     Pools
 	Log       *slog.Logger // default slog.Default()
@@ -186,7 +185,7 @@ func (p *Pipeline) compile() {
 	}
 	statuses := output.Statuses
 	if served != update.Objects {
-		statuses = gatewayapi.Build(update.Objects).Statuses
+		statuses = gatewayapi.Build(update.Objects, p.opts.Translate.Objects).Statuses
 	}
 	p.quarantine.remember(served, output)
 	p.quarantine.overlay(&statuses)

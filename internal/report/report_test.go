@@ -13,7 +13,6 @@ import (
 	"github.com/switchyard/switchyard/internal/source"
 	"github.com/switchyard/switchyard/internal/source/file"
 	"github.com/switchyard/switchyard/translate"
-	"github.com/switchyard/switchyard/translate/envoy"
 	"github.com/switchyard/switchyard/translate/gatewayapi"
 	"github.com/switchyard/switchyard/translate/resource"
 )
@@ -24,7 +23,7 @@ func loadQuickstart(t *testing.T) (source.Update, *translate.Output) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := translate.Compile(update.Objects, envoy.Options{})
+	out, err := translate.Compile(update.Objects, translate.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +135,7 @@ func TestTreeSpellsOutWhatIsWrong(t *testing.T) {
 	objects := *update.Objects
 	objects.InferencePools = objects.InferencePools.Without(source.Key{Namespace: "default", Name: "qwen"})
 	var text bytes.Buffer
-	healthy, err := Tree(&text, &objects, gatewayapi.Build(&objects).Statuses)
+	healthy, err := Tree(&text, &objects, gatewayapi.Build(&objects, gatewayapi.Options{}).Statuses)
 	if err != nil || healthy {
 		t.Errorf("healthy %t, error %v", healthy, err)
 	}

@@ -20,7 +20,7 @@ func TestWrittenManifestsLeadToTheEndpoints(t *testing.T) {
 	if err != nil || len(update.Problems) > 0 || len(update.Warnings) > 0 {
 		t.Fatalf("reading back: %v %v %v", err, update.Problems, update.Warnings)
 	}
-	gateways := gatewayapi.Build(update.Objects).Gateways
+	gateways := gatewayapi.Build(update.Objects, gatewayapi.Options{}).Gateways
 	if len(gateways) != 1 || len(gateways[0].Ports) != 1 || gateways[0].Ports[0].Number != 9999 {
 		t.Fatalf("gateways %+v", gateways)
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/switchyard/switchyard/internal/source/file"
 	"github.com/switchyard/switchyard/internal/stack"
 	"github.com/switchyard/switchyard/proxyfleet/local"
+	"github.com/switchyard/switchyard/translate"
 	"github.com/switchyard/switchyard/translate/envoy"
 	"github.com/switchyard/switchyard/translate/model"
 )
@@ -95,7 +96,7 @@ func (s *Showcase) start(ctx context.Context) error {
 		Picker:       "127.0.0.1:0",
 		Admin:        s.opts.Admin,
 		PickerConfig: s.opts.PickerConfig,
-		Translate:    envoy.Options{BindAddress: s.opts.Bind},
+		Translate:    translate.Options{Envoy: envoy.Options{BindAddress: s.opts.Bind}},
 		Drain:        time.Second, // the proxies have drained before
 		Log:          s.opts.Log,
 	}); err != nil {

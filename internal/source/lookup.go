@@ -17,6 +17,18 @@ func (o *Objects) Find(r Ref) (metav1.Object, bool) {
 		return find(o.Gateways, r)
 	case "HTTPRoute":
 		return find(o.HTTPRoutes, r)
+	case "GRPCRoute":
+		return find(o.GRPCRoutes, r)
+	case "TLSRoute":
+		return find(o.TLSRoutes, r)
+	case "TCPRoute":
+		return find(o.TCPRoutes, r)
+	case "UDPRoute":
+		return find(o.UDPRoutes, r)
+	case "ListenerSet":
+		return find(o.ListenerSets, r)
+	case "BackendTLSPolicy":
+		return find(o.BackendTLSPolicies, r)
 	case "ReferenceGrant":
 		return find(o.ReferenceGrants, r)
 	case "InferencePool":
@@ -55,6 +67,18 @@ func (o *Objects) Put(r Ref, object metav1.Object) {
 		put[*gwv1.Gateway](&o.Gateways, r, object)
 	case "HTTPRoute":
 		put[*gwv1.HTTPRoute](&o.HTTPRoutes, r, object)
+	case "GRPCRoute":
+		put[*gwv1.GRPCRoute](&o.GRPCRoutes, r, object)
+	case "TLSRoute":
+		put[*gwv1.TLSRoute](&o.TLSRoutes, r, object)
+	case "TCPRoute":
+		put[*gwv1.TCPRoute](&o.TCPRoutes, r, object)
+	case "UDPRoute":
+		put[*gwv1.UDPRoute](&o.UDPRoutes, r, object)
+	case "ListenerSet":
+		put[*gwv1.ListenerSet](&o.ListenerSets, r, object)
+	case "BackendTLSPolicy":
+		put[*gwv1.BackendTLSPolicy](&o.BackendTLSPolicies, r, object)
 	case "ReferenceGrant":
 		put[*gwv1.ReferenceGrant](&o.ReferenceGrants, r, object)
 	case "InferencePool":

@@ -60,17 +60,23 @@ func (k Key) Compare(o Key) int {
 // Objects is an immutable view of every object known at one moment. Nobody may change an object reached
 // through it. The zero value is an empty view.
 type Objects struct {
-	GatewayClasses  Set[*gwv1.GatewayClass]
-	Gateways        Set[*gwv1.Gateway]
-	HTTPRoutes      Set[*gwv1.HTTPRoute]
-	ReferenceGrants Set[*gwv1.ReferenceGrant]
-	InferencePools  Set[*infv1.InferencePool]
-	Services        Set[*corev1.Service]
-	EndpointSlices  Set[*discoveryv1.EndpointSlice]
-	Pods            Set[*corev1.Pod]
-	Secrets         Set[*corev1.Secret]
-	ConfigMaps      Set[*corev1.ConfigMap]
-	Namespaces      Set[*corev1.Namespace]
+	GatewayClasses     Set[*gwv1.GatewayClass]
+	Gateways           Set[*gwv1.Gateway]
+	HTTPRoutes         Set[*gwv1.HTTPRoute]
+	GRPCRoutes         Set[*gwv1.GRPCRoute]
+	TLSRoutes          Set[*gwv1.TLSRoute]
+	TCPRoutes          Set[*gwv1.TCPRoute]
+	UDPRoutes          Set[*gwv1.UDPRoute]
+	ListenerSets       Set[*gwv1.ListenerSet]
+	BackendTLSPolicies Set[*gwv1.BackendTLSPolicy]
+	ReferenceGrants    Set[*gwv1.ReferenceGrant]
+	InferencePools     Set[*infv1.InferencePool]
+	Services           Set[*corev1.Service]
+	EndpointSlices     Set[*discoveryv1.EndpointSlice]
+	Pods               Set[*corev1.Pod]
+	Secrets            Set[*corev1.Secret]
+	ConfigMaps         Set[*corev1.ConfigMap]
+	Namespaces         Set[*corev1.Namespace]
 }
 
 // Problem says what is wrong with one piece of input, in words for the person who wrote it.

@@ -27,7 +27,7 @@ import (
 	"github.com/switchyard/switchyard/internal/pipeline"
 	"github.com/switchyard/switchyard/internal/source"
 	"github.com/switchyard/switchyard/internal/source/file"
-	"github.com/switchyard/switchyard/translate/envoy"
+	"github.com/switchyard/switchyard/translate"
 	"github.com/switchyard/switchyard/xds"
 )
 
@@ -44,8 +44,8 @@ type Options struct {
 	Pickers []netip.AddrPort
 	// PickerConfig is how the embedded picker chooses; nil for the default.
 	PickerConfig *config.Config
-	// Translate says how; its Pickers are set from the above.
-	Translate envoy.Options
+	// Translate says how; its Envoy.Pickers are set from the above.
+	Translate translate.Options
 	// Drain bounds how long streams may go on after the end was asked for; default 5 s.
 	Drain time.Duration
 	Log   *slog.Logger
@@ -110,12 +110,12 @@ func Start(opts Options) (*Stack, error) {
 
 // startPicker starts the embedded endpoint picker, if there is one, and settles what proxies are told to ask.
 func (s *Stack) startPicker(ctx context.Context, l net.Listener, registry *prometheus.Registry) error {
-	s.opts.Translate.Pickers = s.opts.Pickers
+	s.opts.Translate.Envoy.Pickers = s.opts.Pickers
 	if l == nil {
 		return nil
 	}
 	if len(s.opts.Pickers) == 0 {
-		s.opts.Translate.Pickers = []netip.AddrPort{s.PickerAddr}
+		s.opts.Translate.Envoy.Pickers = []netip.AddrPort{s.PickerAddr}
 	}
 	cfg := s.opts.PickerConfig
 	if cfg == nil {

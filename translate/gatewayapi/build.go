@@ -12,8 +12,8 @@ import (
 )
 
 // Build says what the objects mean. It changes none of them and keeps references into them.
-func Build(in *source.Objects) *Result {
-	x := newIndex(in)
+func Build(in *source.Objects, opts Options) *Result {
+	x := newIndex(in, opts)
 	result := &Result{Statuses: Statuses{
 		GatewayClasses: map[source.Key]*gwv1.GatewayClassStatus{},
 		Gateways:       map[source.Key]*gwv1.GatewayStatus{},

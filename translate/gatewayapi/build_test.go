@@ -72,9 +72,9 @@ func (l *loaded) shuffled(random *rand.Rand) *source.Objects {
 
 func TestOrderOfInputDoesNotMatter(t *testing.T) {
 	for file, input := range goldenInputs(t) {
-		want := Build(mustLoad(t, input).objects())
+		want := Build(mustLoad(t, input).objects(), Options{})
 		for seed := range uint64(8) {
-			got := Build(mustLoad(t, input).shuffled(rand.New(rand.NewPCG(seed, 7))))
+			got := Build(mustLoad(t, input).shuffled(rand.New(rand.NewPCG(seed, 7))), Options{})
 			if !reflect.DeepEqual(got, want) {
 				t.Errorf("%s, seed %d:\n%s", file, seed, firstDifference(render(want), render(got)))
 				break
@@ -87,8 +87,8 @@ func TestInputIsNotChanged(t *testing.T) {
 	for file, input := range goldenInputs(t) {
 		l := mustLoad(t, input)
 		objects := l.objects()
-		Build(objects)
-		Build(objects)
+		Build(objects, Options{})
+		Build(objects, Options{})
 		if !reflect.DeepEqual(l, mustLoad(t, input)) {
 			t.Errorf("%s: Build changed an object", file)
 		}
@@ -96,7 +96,7 @@ func TestInputIsNotChanged(t *testing.T) {
 }
 
 func TestEmptyInput(t *testing.T) {
-	if got := Build(&source.Objects{}); len(got.Gateways) != 0 {
+	if got := Build(&source.Objects{}, Options{}); len(got.Gateways) != 0 {
 		t.Errorf("gateways out of nothing: %v", got.Gateways)
 	}
 }
@@ -104,7 +104,7 @@ func TestEmptyInput(t *testing.T) {
 // TestEveryModelIsWhole checks what the model promises, on every golden input.
 func TestEveryModelIsWhole(t *testing.T) {
 	for file, input := range goldenInputs(t) {
-		for _, g := range Build(mustLoad(t, input).objects()).Gateways {
+		for _, g := range Build(mustLoad(t, input).objects(), Options{}).Gateways {
 			used := map[string]bool{}
 			for target := range targetsOf(g) {
 				if target.Weight == 0 {
@@ -216,7 +216,7 @@ spec:
 func TestManyRoutes(t *testing.T) {
 	const n = 400
 	l := mustLoad(t, manyRoutes(n))
-	g := Build(l.objects()).Gateways[0]
+	g := Build(l.objects(), Options{}).Gateways[0]
 	hosts := g.Ports[0].Chains[0].Hosts
 	if len(hosts) != n/2+2 || len(g.Backends) != n/10 {
 		t.Fatalf("%d hosts and %d backends", len(hosts), len(g.Backends))
@@ -236,7 +236,7 @@ func benchmarkBuild(b *testing.B, n int) {
 	objects := l.objects()
 	b.ReportAllocs()
 	for b.Loop() {
-		Build(objects)
+		Build(objects, Options{})
 	}
 	b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(b.N), "ms/build")
 }
@@ -247,7 +247,7 @@ func BenchmarkBuild10000Routes(b *testing.B) { benchmarkBuild(b, 10_000) }
 // TestStatusesAreValidJSON sees that what is written to the API has no field that JSON would drop or refuse.
 func TestStatusesAreValidJSON(t *testing.T) {
 	for file, input := range goldenInputs(t) {
-		s := Build(mustLoad(t, input).objects()).Statuses
+		s := Build(mustLoad(t, input).objects(), Options{}).Statuses
 		for key, g := range s.Gateways {
 			text, err := json.Marshal(g)
 			if err != nil {

@@ -51,7 +51,7 @@ func checkGolden(t *testing.T, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := render(Build(l.objects()))
+	got := render(Build(l.objects(), Options{}))
 	if *update {
 		if err := os.WriteFile(file, []byte(input+separator[1:]+got), 0o644); err != nil {
 			t.Fatal(err)

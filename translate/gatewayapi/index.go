@@ -19,6 +19,7 @@ const (
 // long as the Build and is used by one goroutine.
 type index struct {
 	objects  *source.Objects
+	opts     Options
 	slices   map[source.Key][]*discoveryv1.EndpointSlice // by Service
 	grants   map[string][]*gwv1.ReferenceGrant           // by the namespace that grants
 	services map[servicePort]*resolvedBackend
@@ -40,9 +41,10 @@ type resolvedBackend struct {
 	finding finding
 }
 
-func newIndex(in *source.Objects) *index {
+func newIndex(in *source.Objects, opts Options) *index {
 	x := &index{
 		objects:  in,
+		opts:     opts,
 		slices:   make(map[source.Key][]*discoveryv1.EndpointSlice, in.EndpointSlices.Len()),
 		grants:   map[string][]*gwv1.ReferenceGrant{},
 		services: map[servicePort]*resolvedBackend{},

@@ -21,6 +21,7 @@ type Gateway struct {
 	Ports    []Port             // ordered by Number
 	Backends map[string]Backend // by Backend.ID; exactly those that a rule refers to
 	Secrets  map[string]Secret  // by Secret.ID; exactly those that a chain refers to
+	Fleet    Fleet
 }
 
 // Protocol is what a port speaks with its clients.
