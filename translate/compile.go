@@ -30,6 +30,9 @@ func Compile(in *source.Objects, opts Options) (*Output, error) {
 		Views:    make(map[string]*resource.View, len(result.Gateways)),
 		Statuses: result.Statuses,
 	}
+	if opts.Objects.Picker != (gatewayapi.ServicePort{}) {
+		opts.Envoy.Pickers = result.Pickers
+	}
 	for _, gw := range result.Gateways {
 		view, err := envoy.Build(gw, opts.Envoy)
 		if err != nil {

@@ -3,10 +3,14 @@ package translate
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	infv1 "sigs.k8s.io/gateway-api-inference-extension/api/v1"
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/switchyard/switchyard/internal/source"
@@ -79,6 +83,98 @@ func TestOneChangedRouteChangesOneResource(t *testing.T) {
 		if want := id.Type != resource.RouteType; same != want {
 			t.Errorf("%s %s: unchanged is %t, want %t", id.Type, id.Name, same, want)
 		}
+	}
+}
+
+// onCluster has the embedded picker behind a Service.
+var onCluster = Options{Objects: gatewayapi.Options{
+	Fleets: true,
+	Picker: gatewayapi.ServicePort{Service: source.Key{Namespace: "system", Name: "switchyard"}, Port: 9002},
+}}
+
+// withPickers adds the picker's Service and its ready endpoints.
+func withPickers(o *source.Objects, addresses ...string) *source.Objects {
+	out := *o
+	out.Services = out.Services.With(&corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "system", Name: "switchyard"},
+		Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Name: "epp", Port: 9002}}},
+	})
+	name, port := "epp", int32(9002)
+	slice := &discoveryv1.EndpointSlice{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "system", Name: "switchyard-1",
+			Labels: map[string]string{discoveryv1.LabelServiceName: "switchyard"}},
+		AddressType: discoveryv1.AddressTypeIPv4,
+		Ports:       []discoveryv1.EndpointPort{{Name: &name, Port: &port}},
+	}
+	for _, a := range addresses {
+		slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{Addresses: []string{a}})
+	}
+	out.EndpointSlices = out.EndpointSlices.With(slice)
+	return &out
+}
+
+func TestPickersComeAndGoByEndpointsAlone(t *testing.T) {
+	objects := manyRoutes(1)
+	objects.InferencePools = source.NewSet(&infv1.InferencePool{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "llm"}})
+	objects.HTTPRoutes = objects.HTTPRoutes.With(poolRoute())
+	picker := resource.ID{Type: resource.EndpointType, Name: "epp"}
+	states := [][]string{nil, {"10.0.0.1"}, {"10.0.0.2", "10.0.0.1"}, {"10.0.0.3"}}
+	seen := map[string]bool{}
+	var first map[resource.ID]*resource.Resource
+	for _, addresses := range states {
+		out, err := Compile(withPickers(objects, addresses...), onCluster)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resources := out.Views["default/gw"].Resources
+		if first == nil {
+			first = resources
+		}
+		if len(resources) != len(first) || resources[picker] == nil {
+			t.Fatalf("%v: %d resources, picker %v; at first %d", addresses, len(resources), resources[picker], len(first))
+		}
+		for id, r := range resources {
+			if id != picker && r.Version != first[id].Version {
+				t.Errorf("%v: %s %s changed", addresses, id.Type, id.Name)
+			}
+		}
+		seen[resources[picker].Version] = true
+		if got := pickerAddresses(t, resources[picker]); !slices.Equal(got, slices.Sorted(slices.Values(addresses))) {
+			t.Errorf("pickers %v, want %v", got, addresses)
+		}
+	}
+	if len(seen) != len(states) {
+		t.Errorf("%d versions of the picker's endpoints, want %d", len(seen), len(states))
+	}
+}
+
+func pickerAddresses(t *testing.T, r *resource.Resource) (out []string) {
+	t.Helper()
+	var assignment endpointv3.ClusterLoadAssignment
+	if err := r.Body.UnmarshalTo(&assignment); err != nil {
+		t.Fatal(err)
+	}
+	for _, locality := range assignment.Endpoints {
+		for _, e := range locality.LbEndpoints {
+			out = append(out, e.GetEndpoint().GetAddress().GetSocketAddress().GetAddress())
+		}
+	}
+	return out
+}
+
+func poolRoute() *gwv1.HTTPRoute {
+	route := hostRoute(1000, "/")
+	group, kind := gwv1.Group("inference.networking.k8s.io"), gwv1.Kind("InferencePool")
+	route.Spec.Rules[0].BackendRefs[0].BackendObjectReference = gwv1.BackendObjectReference{Group: &group, Kind: &kind, Name: "llm"}
+	return route
+}
+
+// TestGivenPickersHoldWithoutService keeps the addresses that file mode is given.
+func TestGivenPickersHoldWithoutService(t *testing.T) {
+	out := compile(t, withPickers(manyRoutes(1), "10.0.0.1"))
+	id := resource.ID{Type: resource.EndpointType, Name: "epp"}
+	if got := pickerAddresses(t, out.Views["default/gw"].Resources[id]); !slices.Equal(got, []string{"127.0.0.1"}) {
+		t.Errorf("pickers %v", got)
 	}
 }
 

@@ -1,10 +1,12 @@
 package envoy
 
 import (
+	"slices"
 	"testing"
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	upstreamhttpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	"google.golang.org/protobuf/proto"
 
@@ -41,5 +43,35 @@ func TestServersOfOthersAreSeldomPinged(t *testing.T) {
 	}
 	if pinged != 2 {
 		t.Errorf("%d clusters looked at, want the Service's and the picker's", pinged)
+	}
+}
+
+// TestForeignPickersAreAskedOverTLS holds TLS as the default, whatever answer as a sign of life, and h2c where
+// the picker's Service says so.
+func TestForeignPickersAreAskedOverTLS(t *testing.T) {
+	for _, plaintext := range []bool{false, true} {
+		gw := testGateway(forward("a", "pool/shop/theirs"))
+		gw.Backends["pool/shop/theirs"].Pool.Picker.Plaintext = plaintext
+		r := build(t, gw).Of(resource.ClusterType)["epp/shop/theirs/9002"]
+		var cluster clusterv3.Cluster
+		if err := r.Body.UnmarshalTo(&cluster); err != nil {
+			t.Fatal(err)
+		}
+		if got := cluster.TransportSocket == nil; got != plaintext {
+			t.Errorf("plaintext is %t, want %t", got, plaintext)
+		}
+		if !plaintext {
+			var tls tlsv3.UpstreamTlsContext
+			if err := cluster.TransportSocket.GetTypedConfig().UnmarshalTo(&tls); err != nil {
+				t.Fatal(err)
+			}
+			if got := tls.GetCommonTlsContext().GetAlpnProtocols(); !slices.Equal(got, []string{"h2"}) {
+				t.Errorf("ALPN %v", got)
+			}
+		}
+		check := cluster.HealthChecks[0].GetHttpHealthCheck()
+		if s := check.GetExpectedStatuses(); len(s) != 1 || s[0].Start != 100 || s[0].End != 600 {
+			t.Errorf("plaintext %t: alive with %v, want any answer", plaintext, s)
+		}
 	}
 }

@@ -36,15 +36,44 @@ func (b *builder) addEmbeddedPicker() {
 }
 
 // addForeignPicker adds the cluster of a picker behind a Service. The protocol asks for TLS that is not
-// verified. Its health is checked by connecting, TLS handshake included: not every picker serves gRPC health
-// on the port that requests go to.
+// verified.
 func (b *builder) addForeignPicker(p *model.Picker) {
 	c := b.pickerCluster(p.ID, pingAny)
-	check := newHealthCheck()
-	check.HealthChecker = &corev3.HealthCheck_TcpHealthCheck_{TcpHealthCheck: &corev3.HealthCheck_TcpHealthCheck{}}
-	c.HealthChecks = []*corev3.HealthCheck{check}
+	c.HealthChecks = []*corev3.HealthCheck{anyAnswer()}
 	c.OutlierDetection = pickerOutliers()
-	c.TransportSocket = &corev3.TransportSocket{
+	if !p.Plaintext {
+		c.TransportSocket = b.unverifiedTLS()
+	}
+	b.addCluster(c, p.Endpoints, []source.Ref{p.Source})
+}
+
+// anyAnswer takes a picker as alive that answers a question for its health, whatever it answers: not every
+// picker serves gRPC health on the port that requests go to (Envoy takes UNIMPLEMENTED for a failure), and
+// those that do mean different things by it. Whether a picker is ready to be asked at all is told by its
+// Service's endpoints.
+func anyAnswer() *corev3.HealthCheck {
+	header := func(key, value string) *corev3.HeaderValueOption {
+		return &corev3.HeaderValueOption{
+			Header:       &corev3.HeaderValue{Key: key, Value: value},
+			AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
+		}
+	}
+	check := newHealthCheck()
+	check.HealthChecker = &corev3.HealthCheck_HttpHealthCheck_{HttpHealthCheck: &corev3.HealthCheck_HttpHealthCheck{
+		CodecClientType:     typev3.CodecClientType_HTTP2,
+		Method:              corev3.RequestMethod_POST,
+		Host:                "picker",
+		Path:                "/grpc.health.v1.Health/Check",
+		RequestHeadersToAdd: []*corev3.HeaderValueOption{header("content-type", "application/grpc"), header("te", "trailers")},
+		// An empty message: five bytes of gRPC framing.
+		Send:             &corev3.HealthCheck_Payload{Payload: &corev3.HealthCheck_Payload_Text{Text: "0000000000"}},
+		ExpectedStatuses: []*typev3.Int64Range{{Start: 100, End: 600}},
+	}}
+	return check
+}
+
+func (b *builder) unverifiedTLS() *corev3.TransportSocket {
+	return &corev3.TransportSocket{
 		Name: "envoy.transport_sockets.tls",
 		ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: b.pack(&tlsv3.UpstreamTlsContext{
 			CommonTlsContext: &tlsv3.CommonTlsContext{
@@ -57,7 +86,6 @@ func (b *builder) addForeignPicker(p *model.Picker) {
 			},
 		})},
 	}
-	b.addCluster(c, p.Endpoints, []source.Ref{p.Source})
 }
 
 // pickerCluster makes what all pickers share. A picker that is not healthy is not asked at all (no panic):

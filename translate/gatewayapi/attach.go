@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	infv1 "sigs.k8s.io/gateway-api-inference-extension/api/v1"
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/switchyard/switchyard/internal/source"
@@ -14,8 +15,8 @@ import (
 // parents finds the Gateways that routes name.
 type parents struct {
 	gateways map[source.Key]*gateway
-	// alone is true when every GatewayClass is ours: then a Gateway that does not exist can only be meant
-	// for us, and its routes are told so.
+	// alone is true in file mode when every GatewayClass is ours: then a Gateway that does not exist can only
+	// be meant for us, and its routes are told so. On a cluster somebody else's may come any moment.
 	alone bool
 	known func(source.Key) bool // tells whether the Gateway exists, ours or not
 }
@@ -119,6 +120,13 @@ func (g *gateway) join(r *route, listeners []*listener) {
 	if len(listeners) > 0 && !r.brokenAll {
 		for _, pool := range r.pools {
 			g.pools[source.KeyOf(pool.object)] = pool
+		}
+		return
+	}
+	for _, pool := range r.pools {
+		if key := source.KeyOf(pool.object); g.turnedAway[key].pool == nil {
+			g.turnedAway[key] = turnedAway{pool: pool, wrong: find(string(infv1.InferencePoolReasonHTTPRouteNotAccepted),
+				"HTTPRoute %s is not accepted by the Gateway; see its status", r.key)}
 		}
 	}
 }

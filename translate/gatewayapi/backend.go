@@ -42,7 +42,9 @@ func (x *index) resolveBackend(namespace string, ref gwv1.BackendObjectReference
 			return &resolvedBackend{finding: find(string(gwv1.RouteReasonBackendNotFound), "InferencePool %s does not exist", key)}, nil
 		}
 		if pool.finding.found() {
-			return &resolvedBackend{finding: pool.finding.about("InferencePool " + key.String())}, pool
+			wrong := pool.finding.about("InferencePool " + key.String())
+			wrong.reason = string(gwv1.RouteReasonBackendNotFound) // the pool's own reasons are not a route's
+			return &resolvedBackend{finding: wrong}, pool
 		}
 		return &pool.resolvedBackend, pool
 	}

@@ -20,11 +20,12 @@ func Build(in *source.Objects, opts Options) *Result {
 		HTTPRoutes:     make(map[source.Key]*gwv1.HTTPRouteStatus, in.HTTPRoutes.Len()),
 		InferencePools: make(map[source.Key]*infv1.InferencePoolStatus, in.InferencePools.Len()),
 	}}
-	classes := translateClasses(in, result.Statuses.GatewayClasses)
+	result.Pickers = x.embeddedPickers()
+	classes := x.translateClasses(result.Statuses.GatewayClasses)
 	var gateways []*gateway
 	p := &parents{
 		gateways: map[source.Key]*gateway{},
-		alone:    len(classes) == in.GatewayClasses.Len(),
+		alone:    !opts.Fleets && len(classes) == in.GatewayClasses.Len(),
 		known: func(k source.Key) bool {
 			_, ok := in.Gateways.Get(k.Namespace, k.Name)
 			return ok
@@ -58,6 +59,7 @@ func (x *index) buildGateway(g *gateway) *model.Gateway {
 	out := &model.Gateway{
 		Key:      g.key(),
 		Source:   g.ref,
+		Fleet:    g.fleet,
 		Backends: map[string]model.Backend{},
 		Secrets:  map[string]model.Secret{},
 	}

@@ -67,14 +67,16 @@ func (l *loaded) shuffled(random *rand.Rand) *source.Objects {
 		Pods:            applyShuffled(random, l.pods),
 		Secrets:         applyShuffled(random, l.secrets),
 		Namespaces:      applyShuffled(random, l.namespaces),
+		ConfigMaps:      applyShuffled(random, l.configMaps),
 	}
 }
 
 func TestOrderOfInputDoesNotMatter(t *testing.T) {
 	for file, input := range goldenInputs(t) {
-		want := Build(mustLoad(t, input).objects(), Options{})
+		options := optionsOf(input)
+		want := Build(mustLoad(t, input).objects(), options)
 		for seed := range uint64(8) {
-			got := Build(mustLoad(t, input).shuffled(rand.New(rand.NewPCG(seed, 7))), Options{})
+			got := Build(mustLoad(t, input).shuffled(rand.New(rand.NewPCG(seed, 7))), options)
 			if !reflect.DeepEqual(got, want) {
 				t.Errorf("%s, seed %d:\n%s", file, seed, firstDifference(render(want), render(got)))
 				break
@@ -87,8 +89,8 @@ func TestInputIsNotChanged(t *testing.T) {
 	for file, input := range goldenInputs(t) {
 		l := mustLoad(t, input)
 		objects := l.objects()
-		Build(objects, Options{})
-		Build(objects, Options{})
+		Build(objects, optionsOf(input))
+		Build(objects, optionsOf(input))
 		if !reflect.DeepEqual(l, mustLoad(t, input)) {
 			t.Errorf("%s: Build changed an object", file)
 		}
@@ -104,7 +106,7 @@ func TestEmptyInput(t *testing.T) {
 // TestEveryModelIsWhole checks what the model promises, on every golden input.
 func TestEveryModelIsWhole(t *testing.T) {
 	for file, input := range goldenInputs(t) {
-		for _, g := range Build(mustLoad(t, input).objects(), Options{}).Gateways {
+		for _, g := range Build(mustLoad(t, input).objects(), optionsOf(input)).Gateways {
 			used := map[string]bool{}
 			for target := range targetsOf(g) {
 				if target.Weight == 0 {
@@ -247,7 +249,7 @@ func BenchmarkBuild10000Routes(b *testing.B) { benchmarkBuild(b, 10_000) }
 // TestStatusesAreValidJSON sees that what is written to the API has no field that JSON would drop or refuse.
 func TestStatusesAreValidJSON(t *testing.T) {
 	for file, input := range goldenInputs(t) {
-		s := Build(mustLoad(t, input).objects(), Options{}).Statuses
+		s := Build(mustLoad(t, input).objects(), optionsOf(input)).Statuses
 		for key, g := range s.Gateways {
 			text, err := json.Marshal(g)
 			if err != nil {

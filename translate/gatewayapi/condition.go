@@ -71,7 +71,14 @@ type conditions struct {
 	list       []metav1.Condition
 }
 
+// maxMessage bounds a condition's message, in bytes, well within the 32 768 that the API takes: it may quote
+// what a user wrote.
+const maxMessage = 8192
+
 func (c *conditions) add(kind string, status metav1.ConditionStatus, reason, message string) {
+	if len(message) > maxMessage {
+		message = strings.ToValidUTF8(message[:maxMessage], "") + "..."
+	}
 	if c.list == nil {
 		c.list = make([]metav1.Condition, 0, 3) // most objects have two or three
 	}

@@ -8,44 +8,49 @@ import (
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/switchyard/switchyard/internal/source"
+	"github.com/switchyard/switchyard/translate/model"
 )
 
 // gateway is one Gateway of our classes while it is being worked on.
 type gateway struct {
-	object    *gwv1.Gateway
-	ref       source.Ref
-	listeners []*listener
-	refused   finding                      // why the whole Gateway is not accepted
-	addresses finding                      // why an address that was asked for cannot be had
-	pools     map[source.Key]*resolvedPool // pools that accepted routes of it refer to
+	object     *gwv1.Gateway
+	ref        source.Ref
+	listeners  []*listener
+	fleet      model.Fleet
+	reach      reach
+	refused    finding                      // why the whole Gateway is not accepted
+	pools      map[source.Key]*resolvedPool // pools that accepted routes of it refer to
+	turnedAway map[source.Key]turnedAway    // pools that refused routes refer to
 }
 
 func (g *gateway) key() source.Key { return source.KeyOf(g.object) }
 
 // readGateway checks a Gateway and its listeners.
-func (x *index) readGateway(object *gwv1.Gateway, class finding) *gateway {
+func (x *index) readGateway(object *gwv1.Gateway, class gatewayClass) *gateway {
 	g := &gateway{
-		object: object,
-		ref:    source.Ref{Group: gatewayGroup, Kind: "Gateway", Namespace: object.Namespace, Name: object.Name},
-		pools:  map[source.Key]*resolvedPool{},
+		object:     object,
+		ref:        source.Ref{Group: gatewayGroup, Kind: "Gateway", Namespace: object.Namespace, Name: object.Name},
+		pools:      map[source.Key]*resolvedPool{},
+		turnedAway: map[source.Key]turnedAway{},
 	}
 	for i := range object.Spec.Listeners {
 		g.listeners = append(g.listeners, x.readListener(object, i))
 	}
 	findConflicts(g.listeners)
-	g.refused = g.findRefusal(class)
-	g.addresses = findUnusableAddress(object)
+	fleet, wrong := x.readFleet(object, class)
+	g.fleet = fleet
+	g.refused = g.findRefusal(class, wrong)
+	g.reach = x.findReach(object)
 	return g
 }
 
-func (g *gateway) findRefusal(class finding) finding {
-	if class.found() {
-		return find(string(gwv1.GatewayReasonInvalidParameters),
-			"GatewayClass %s is not accepted: %s", g.object.Spec.GatewayClassName, class.text())
+// findRefusal says why the Gateway is not accepted; fleet is what is wrong with the parameters of its fleet.
+func (g *gateway) findRefusal(class gatewayClass, fleet finding) finding {
+	if class.refused.found() {
+		return invalidParameters("GatewayClass %s is not accepted: %s", g.object.Spec.GatewayClassName, class.refused.text())
 	}
-	if infra := g.object.Spec.Infrastructure; infra != nil && infra.ParametersRef != nil {
-		return find(string(gwv1.GatewayReasonInvalidParameters),
-			"parameters of kind %s are not supported; remove the field", infra.ParametersRef.Kind).in("spec.infrastructure.parametersRef")
+	if fleet.found() {
+		return fleet
 	}
 	for i, a := range g.object.Spec.Addresses {
 		if t := valueOr(a.Type, gwv1.IPAddressType); t != gwv1.IPAddressType {
@@ -61,17 +66,6 @@ func (g *gateway) findRefusal(class finding) finding {
 	return find(string(gwv1.GatewayReasonListenersNotValid), "no listener is valid: %s", g.listenerTrouble())
 }
 
-// findUnusableAddress names an address that was asked for by value: none can be assigned here.
-func findUnusableAddress(object *gwv1.Gateway) finding {
-	for i, a := range object.Spec.Addresses {
-		if a.Value != "" {
-			return find(string(gwv1.GatewayReasonAddressNotUsable),
-				"%s cannot be assigned; leave it empty to take the fleet's own", a.Value).in(at("spec.addresses", i) + ".value")
-		}
-	}
-	return finding{}
-}
-
 // listenerTrouble says what is wrong with each listener that is not served as asked.
 func (g *gateway) listenerTrouble() string {
 	var all []finding
@@ -85,7 +79,7 @@ func (g *gateway) listenerTrouble() string {
 	return merge(all).message
 }
 
-// status reports on the Gateway and its listeners. Addresses are left to whoever runs the proxies.
+// status reports on the Gateway and its listeners.
 func (g *gateway) status() *gwv1.GatewayStatus {
 	c := conditions{generation: g.object.Generation}
 	trouble := g.listenerTrouble()
@@ -98,7 +92,7 @@ func (g *gateway) status() *gwv1.GatewayStatus {
 		string(gwv1.GatewayReasonProgrammed), g.servedMessage())
 	c.addUnless(g.unresolved(), string(gwv1.GatewayConditionResolvedRefs),
 		string(gwv1.GatewayReasonResolvedRefs), "every reference resolves")
-	status := &gwv1.GatewayStatus{Conditions: c.list, Listeners: []gwv1.ListenerStatus{}}
+	status := &gwv1.GatewayStatus{Addresses: g.reach.addresses, Conditions: c.list, Listeners: []gwv1.ListenerStatus{}}
 	for _, l := range g.listeners {
 		status.Listeners = append(status.Listeners, g.listenerStatus(l))
 	}
@@ -127,7 +121,7 @@ func (g *gateway) unprogrammed(trouble string) finding {
 	case !g.hasServedListener():
 		return find(string(gwv1.GatewayReasonInvalid), "no listener can be served: %s", trouble)
 	default:
-		return g.addresses
+		return g.reach.wrong
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/switchyard/switchyard/internal/source"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected part of testdata/*.golden, and delete files without input")
@@ -32,6 +34,21 @@ func splitGolden(text string) (input, want string) {
 	return strings.Trim(input, "\n") + "\n", want
 }
 
+// optionsOf reads the options of a golden file, those of file mode unless its manifests begin with the comment
+// onCluster.
+func optionsOf(input string) Options {
+	if !strings.HasPrefix(input, onCluster+"\n") {
+		return Options{}
+	}
+	return Options{
+		Fleets: true,
+		Picker: ServicePort{Service: source.Key{Namespace: "switchyard-system", Name: "switchyard"}, Port: 9002},
+	}
+}
+
+// onCluster marks a golden file that is translated as on a cluster.
+const onCluster = "# on a cluster"
+
 func checkGolden(t *testing.T, file string) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -51,7 +68,7 @@ func checkGolden(t *testing.T, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := render(Build(l.objects(), Options{}))
+	got := render(Build(l.objects(), optionsOf(input)))
 	if *update {
 		if err := os.WriteFile(file, []byte(input+separator[1:]+got), 0o644); err != nil {
 			t.Fatal(err)

@@ -25,9 +25,11 @@ type index struct {
 	services map[servicePort]*resolvedBackend
 	pools    map[source.Key]*resolvedPool
 	secrets  map[source.Key]*resolvedSecret
-	backends map[string]*model.Backend // by ID, of the services and pools that resolve
-	regexes  map[string]string         // expression -> what is wrong with it
-	labels   map[string]labels.Set
+	// parameters are those of the ConfigMaps that classes and Gateways refer to.
+	parameters map[source.Key]*parameters
+	backends   map[string]*model.Backend // by ID, of the services and pools that resolve
+	regexes    map[string]string         // expression -> what is wrong with it
+	labels     map[string]labels.Set
 }
 
 type servicePort struct {
@@ -43,16 +45,17 @@ type resolvedBackend struct {
 
 func newIndex(in *source.Objects, opts Options) *index {
 	x := &index{
-		objects:  in,
-		opts:     opts,
-		slices:   make(map[source.Key][]*discoveryv1.EndpointSlice, in.EndpointSlices.Len()),
-		grants:   map[string][]*gwv1.ReferenceGrant{},
-		services: map[servicePort]*resolvedBackend{},
-		pools:    map[source.Key]*resolvedPool{},
-		secrets:  map[source.Key]*resolvedSecret{},
-		backends: map[string]*model.Backend{},
-		regexes:  map[string]string{},
-		labels:   map[string]labels.Set{},
+		objects:    in,
+		opts:       opts,
+		slices:     make(map[source.Key][]*discoveryv1.EndpointSlice, in.EndpointSlices.Len()),
+		grants:     map[string][]*gwv1.ReferenceGrant{},
+		services:   map[servicePort]*resolvedBackend{},
+		pools:      map[source.Key]*resolvedPool{},
+		secrets:    map[source.Key]*resolvedSecret{},
+		parameters: map[source.Key]*parameters{},
+		backends:   map[string]*model.Backend{},
+		regexes:    map[string]string{},
+		labels:     map[string]labels.Set{},
 	}
 	for s := range in.EndpointSlices.All() {
 		if name := s.Labels[discoveryv1.LabelServiceName]; name != "" {

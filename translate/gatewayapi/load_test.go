@@ -26,6 +26,7 @@ type loaded struct {
 	pods       []*corev1.Pod
 	secrets    []*corev1.Secret
 	namespaces []*corev1.Namespace
+	configMaps []*corev1.ConfigMap
 }
 
 func (l *loaded) objects() *source.Objects {
@@ -40,6 +41,7 @@ func (l *loaded) objects() *source.Objects {
 		Pods:            source.NewSet(l.pods...),
 		Secrets:         source.NewSet(l.secrets...),
 		Namespaces:      source.NewSet(l.namespaces...),
+		ConfigMaps:      source.NewSet(l.configMaps...),
 	}
 }
 
@@ -81,6 +83,8 @@ func (l *loaded) decode(doc []byte) error {
 		return decodeInto(doc, &l.pods)
 	case "v1 Secret":
 		return decodeInto(doc, &l.secrets)
+	case "v1 ConfigMap":
+		return decodeInto(doc, &l.configMaps)
 	case "v1 Namespace":
 		return decodeInto(doc, &l.namespaces)
 	default:

@@ -1,11 +1,10 @@
 package gatewayapi
 
 import (
-	"cmp"
 	"fmt"
 	"net/netip"
+	"slices"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	infv1 "sigs.k8s.io/gateway-api-inference-extension/api/v1"
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
 
@@ -67,53 +66,9 @@ func poolRef(key source.Key) source.Ref {
 	return source.Ref{Group: poolGroup, Kind: "InferencePool", Namespace: key.Namespace, Name: key.Name}
 }
 
-// embeddedGroup and embeddedKind name the embedded picker in a pool's endpointPickerRef. A pool without a
-// reference is picked for by the embedded picker, too; the reference is for setting failureMode, which
-// stands inside of it.
-const (
-	embeddedGroup = "switchyard.dev"
-	embeddedKind  = "EndpointPicker"
-)
-
-// failsClosed tells whether requests are refused while there is no pick. The field stands inside the
-// reference to a picker, where the API's default is FailClose; a pool without a reference keeps serving.
-func failsClosed(object *infv1.InferencePool) bool {
-	ref := object.Spec.EndpointPickerRef
-	return ref != nil && ref.FailureMode != infv1.EndpointPickerFailOpen
-}
-
-// resolvePicker finds the endpoint picker that a pool names, nil when it leaves picking to us.
-func (x *index) resolvePicker(object *infv1.InferencePool) (*model.Picker, finding) {
-	ref := object.Spec.EndpointPickerRef
-	if ref == nil {
-		return nil, finding{}
-	}
-	invalid := string(infv1.InferencePoolReasonInvalidExtensionRef)
-	group, kind := valueOr(ref.Group, coreGroup), cmp.Or(ref.Kind, "Service")
-	if group == embeddedGroup && kind == embeddedKind {
-		return nil, finding{}
-	}
-	if group != coreGroup || kind != "Service" {
-		return nil, find(invalid, "kind %s of group %q is not a picker; refer to a Service, or remove the field for the embedded picker", kind, group)
-	}
-	key := source.Key{Namespace: object.Namespace, Name: string(ref.Name)}
-	if ref.Port == nil {
-		return nil, find(invalid, "a reference to Service %s needs a port", key)
-	}
-	service, port, wrong := x.findServicePort(key, int32(ref.Port.Number))
-	if wrong.found() {
-		wrong.reason = invalid
-		return nil, wrong
-	}
-	return &model.Picker{
-		ID:        fmt.Sprintf("epp/%s/%d", key, port.Port),
-		Source:    source.Ref{Kind: "Service", Namespace: key.Namespace, Name: key.Name},
-		Endpoints: x.serviceEndpoints(service, port),
-	}, finding{}
-}
-
-// reportPools makes the status of every pool: one parent per Gateway of ours with an accepted route to it,
-// and none for a pool that nothing of ours refers to any more.
+// reportPools makes the status of every pool: one parent per Gateway of ours with a route to it, and none for
+// a pool that nothing of ours refers to any more. Where all routes to it are refused by the Gateway, so is the
+// pool; such parents come last where there is not room for all.
 func reportPools(in *source.Objects, gateways []*gateway, statuses map[source.Key]*infv1.InferencePoolStatus) {
 	for pool := range in.InferencePools.All() {
 		statuses[source.KeyOf(pool)] = &infv1.InferencePoolStatus{}
@@ -123,16 +78,46 @@ func reportPools(in *source.Objects, gateways []*gateway, statuses map[source.Ke
 			continue
 		}
 		for key, pool := range g.pools {
-			if s := statuses[key]; len(s.Parents) < maxPoolParents {
-				s.Parents = append(s.Parents, pool.parentStatus(g.key()))
+			addParent(statuses[key], pool.parentStatus(g.key(), finding{}))
+		}
+	}
+	for _, g := range gateways {
+		if g.refused.found() {
+			continue
+		}
+		for key, away := range g.turnedAway {
+			if g.pools[key] == nil {
+				addParent(statuses[key], away.pool.parentStatus(g.key(), away.wrong))
 			}
 		}
 	}
+	for _, s := range statuses {
+		slices.SortStableFunc(s.Parents, func(a, b infv1.ParentStatus) int {
+			return parentKey(a).Compare(parentKey(b))
+		})
+	}
 }
 
-func (p *resolvedPool) parentStatus(gateway source.Key) infv1.ParentStatus {
+// turnedAway is a pool that a refused route refers to.
+type turnedAway struct {
+	pool  *resolvedPool
+	wrong finding
+}
+
+func addParent(s *infv1.InferencePoolStatus, parent infv1.ParentStatus) {
+	if len(s.Parents) < maxPoolParents {
+		s.Parents = append(s.Parents, parent)
+	}
+}
+
+func parentKey(p infv1.ParentStatus) source.Key {
+	return source.Key{Namespace: string(p.ParentRef.Namespace), Name: string(p.ParentRef.Name)}
+}
+
+// parentStatus reports to one Gateway; wrong says why it does not accept the pool.
+func (p *resolvedPool) parentStatus(gateway source.Key, wrong finding) infv1.ParentStatus {
 	c := conditions{generation: p.object.Generation}
-	c.add(string(infv1.InferencePoolConditionAccepted), metav1.ConditionTrue,
+	c.addUnless(wrong, string(infv1.InferencePoolConditionAccepted),
 		string(infv1.InferencePoolReasonAccepted), "routes of the Gateway may forward to the pool")
 	c.addUnless(p.finding, string(infv1.InferencePoolConditionResolvedRefs),
 		string(infv1.InferencePoolReasonResolvedRefs), p.pickerMessage())

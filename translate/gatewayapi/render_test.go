@@ -1,6 +1,7 @@
 package gatewayapi
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -21,6 +22,9 @@ func render(r *Result) string {
 	for _, g := range r.Gateways {
 		w.gateway(g)
 	}
+	if r.Pickers != nil {
+		w.line(0, "pickers %s", addresses(r.Pickers))
+	}
 	w.statuses(&r.Statuses)
 	return w.String()
 }
@@ -32,6 +36,7 @@ func (w *renderer) line(indent int, format string, args ...any) {
 
 func (w *renderer) gateway(g *model.Gateway) {
 	w.line(0, "gateway %s (%s)", g.Key, g.Source)
+	w.fleet(&g.Fleet)
 	for _, p := range g.Ports {
 		protocol := map[model.Protocol]string{model.HTTP: "HTTP", model.HTTPS: "HTTPS"}[p.Protocol]
 		w.line(1, "port %d %s %v", p.Number, protocol, p.Sources)
@@ -54,13 +59,31 @@ func (w *renderer) gateway(g *model.Gateway) {
 	}
 }
 
+// fleet shows nothing of a fleet about which nothing is said.
+func (w *renderer) fleet(f *model.Fleet) {
+	if f.Address.IsValid() {
+		w.line(1, "fleet address %s", f.Address)
+	}
+	if f.Labels != nil || f.Annotations != nil {
+		w.line(1, "fleet labels=%v annotations=%v", f.Labels, f.Annotations)
+	}
+	parameters, err := json.Marshal(f.Parameters)
+	if err != nil {
+		panic(err)
+	}
+	if string(parameters) != "{}" {
+		w.line(1, "fleet parameters %s", parameters)
+	}
+}
+
 func (w *renderer) backend(b model.Backend) {
 	protocol := map[model.AppProtocol]string{model.HTTP1: "http1", model.H2C: "h2c", model.WebSocket: "websocket"}[b.Protocol]
 	w.line(1, "backend %s (%s) %s %s", b.ID, b.Source, protocol, addresses(b.Endpoints))
 	if p := b.Pool; p != nil {
 		w.line(2, "pool %s failClose=%v", p.Key, p.FailClose)
 		if p.Picker != nil {
-			w.line(2, "picker %s (%s) %s", p.Picker.ID, p.Picker.Source, addresses(p.Picker.Endpoints))
+			transport := map[bool]string{true: " plaintext"}[p.Picker.Plaintext]
+			w.line(2, "picker %s (%s)%s %s", p.Picker.ID, p.Picker.Source, transport, addresses(p.Picker.Endpoints))
 		}
 	}
 }
@@ -158,6 +181,9 @@ func (w *renderer) statuses(s *Statuses) {
 	}
 	for _, k := range sortKeys(s.Gateways) {
 		w.line(0, "status Gateway %s", k)
+		for _, a := range s.Gateways[k].Addresses {
+			w.line(1, "address %s %s", *a.Type, a.Value)
+		}
 		w.conditions(1, s.Gateways[k].Conditions)
 		for _, l := range s.Gateways[k].Listeners {
 			kinds := []string{}

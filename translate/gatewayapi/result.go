@@ -1,6 +1,8 @@
 package gatewayapi
 
 import (
+	"net/netip"
+
 	"github.com/switchyard/switchyard/internal/source"
 	"github.com/switchyard/switchyard/translate/model"
 	infv1 "sigs.k8s.io/gateway-api-inference-extension/api/v1"
@@ -13,7 +15,11 @@ const ControllerName = "switchyard.dev/gateway-controller"
 // Result is what a set of objects means.
 type Result struct {
 	// Gateways are those of our classes that are accepted, ordered by namespace and name.
+	// A Gateway that is not accepted has an entry in Statuses and none here: nothing is to be made for it, and
+	// what already runs for it is to stay as it is until it is accepted again or gone.
 	Gateways []*model.Gateway
+	// Pickers are the ready endpoints of Options.Picker, ordered; nil where that is not set.
+	Pickers  []netip.AddrPort
 	Statuses Statuses
 }
 

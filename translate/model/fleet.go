@@ -98,7 +98,18 @@ func FleetName(gateway string) string {
 	return "switchyard-" + string(name) + suffix
 }
 
-// DrainTime gives Drain with its default.
+// maxLabelValue is the length in bytes that Kubernetes allows.
+const maxLabelValue = 63
+
+// GatewayLabelValue is what GatewayNameLabel holds for a Gateway.
+func GatewayLabelValue(gateway string) string {
+	if len(gateway) <= maxLabelValue {
+		return gateway
+	}
+	return FleetName(gateway)
+}
+
+// DrainTime gives DrainSeconds with its default.
 func (p FleetParameters) DrainTime() time.Duration {
 	if p.DrainSeconds == nil {
 		return 5 * time.Minute

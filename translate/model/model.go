@@ -218,8 +218,10 @@ type Pool struct {
 // Picker is an EPP that is not ours, reached through a Service.
 type Picker struct {
 	// ID is epp/<namespace>/<name>/<port>.
-	ID        string
-	Source    source.Ref
+	ID     string
+	Source source.Ref
+	// Plaintext speaks HTTP/2 without TLS; otherwise TLS, as the protocol has it.
+	Plaintext bool
 	Endpoints []netip.AddrPort
 }
 
