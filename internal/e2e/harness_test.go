@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/switchyard/switchyard/internal/sim"
+	"github.com/switchyard/switchyard/internal/source/file"
 	"github.com/switchyard/switchyard/internal/stack"
 	"github.com/switchyard/switchyard/proxyfleet"
 	"github.com/switchyard/switchyard/proxyfleet/local"
@@ -117,7 +118,8 @@ func (w *world) write(name, text string) {
 
 func (w *world) startStack(opts stack.Options) {
 	w.t.Helper()
-	opts.Manifests, opts.Log = w.dir, testLog(w.t)
+	opts.Log = testLog(w.t)
+	opts.Source = file.New(w.dir, opts.Log)
 	opts.XDS, opts.Admin = "127.0.0.1:0", "127.0.0.1:0"
 	if opts.Picker == "" && opts.Pickers == nil {
 		opts.Picker = "127.0.0.1:0"

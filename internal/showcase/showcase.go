@@ -91,7 +91,7 @@ func Start(ctx context.Context, opts Options) (*Showcase, error) {
 func (s *Showcase) start(ctx context.Context) error {
 	var err error
 	if s.Stack, err = stack.Start(stack.Options{
-		Manifests:    s.opts.Manifests,
+		Source:       file.New(s.opts.Manifests, s.opts.Log),
 		XDS:          "127.0.0.1:0",
 		Picker:       "127.0.0.1:0",
 		Admin:        s.opts.Admin,

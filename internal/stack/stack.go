@@ -1,7 +1,7 @@
 // Package stack puts the rooms together into a running control plane: a source of objects, the pipeline, the
 // xDS server, the embedded endpoint picker and the admin page, each on a listener. It has no logic of its own.
 //
-//	file source -> pipeline -> xDS server -> proxies
+//	source -> pipeline -> xDS server -> proxies
 //	                       \-> endpoint picker
 package stack
 
@@ -15,26 +15,27 @@ import (
 	"net/netip"
 	"time"
 
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 
 	"github.com/switchyard/switchyard/epp"
 	"github.com/switchyard/switchyard/epp/config"
 	"github.com/switchyard/switchyard/epp/datalayer"
 	"github.com/switchyard/switchyard/internal/pipeline"
 	"github.com/switchyard/switchyard/internal/source"
-	"github.com/switchyard/switchyard/internal/source/file"
 	"github.com/switchyard/switchyard/translate"
 	"github.com/switchyard/switchyard/xds"
 )
 
 // Options say what to serve and where. An address with port 0 lets the kernel choose.
 type Options struct {
-	// Manifests is a folder or file of Kubernetes manifests.
-	Manifests string
+	// Source is where objects come from.
+	Source Source
 	// XDS, Admin and Picker are addresses to listen on. An empty Picker means no embedded endpoint picker;
 	// Pickers then says where others are.
 	XDS    string
@@ -46,9 +47,19 @@ type Options struct {
 	PickerConfig *config.Config
 	// Translate says how; its Envoy.Pickers are set from the above.
 	Translate translate.Options
+	// Credentials protect xDS, and Authorize decides which view a proxy may have. nil: plaintext, and any view.
+	Credentials credentials.TransportCredentials
+	Authorize   func(context.Context, *core.Node) error
+	// Registry takes the metrics that /metrics shows; default a new one.
+	Registry *prometheus.Registry
 	// Drain bounds how long streams may go on after the end was asked for; default 5 s.
 	Drain time.Duration
 	Log   *slog.Logger
+}
+
+// Source fills a store with objects until ctx is done.
+type Source interface {
+	Run(ctx context.Context, store *source.Store) error
 }
 
 // Stack is a running control plane.
@@ -91,7 +102,10 @@ func Start(opts Options) (*Stack, error) {
 		listeners.close()
 		return nil, listeners.err
 	}
-	registry := prometheus.NewRegistry()
+	registry := opts.Registry
+	if registry == nil {
+		registry = prometheus.NewRegistry()
+	}
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
 	ctx, cancel := context.WithCancel(context.Background())
@@ -135,12 +149,13 @@ func (s *Stack) startPicker(ctx context.Context, l net.Listener, registry *prome
 	return nil
 }
 
-// startViews starts what leads from manifests to proxies.
+// startViews starts what leads from objects to proxies.
 func (s *Stack) startViews(ctx context.Context, l net.Listener, registry *prometheus.Registry) {
 	store := source.NewStore()
 	s.Views = xds.New(xds.Options{
 		Logger:      s.opts.Log,
 		Registerer:  registry,
+		Authorize:   s.opts.Authorize,
 		OnRejection: func(r xds.Rejection) { s.Pipeline.Reject(r) },
 	})
 	opts := pipeline.Options{Store: store, Translate: s.opts.Translate, Views: s.Views, Log: s.opts.Log}
@@ -148,9 +163,13 @@ func (s *Stack) startViews(ctx context.Context, l net.Listener, registry *promet
 		opts.Pools = s.Pools
 	}
 	s.Pipeline = pipeline.New(opts)
-	s.xds = xds.GRPCServer()
+	var protection []grpc.ServerOption
+	if s.opts.Credentials != nil {
+		protection = append(protection, grpc.Creds(s.opts.Credentials))
+	}
+	s.xds = xds.GRPCServer(protection...)
 	s.Views.Register(s.xds)
-	s.group.Go(func() error { return file.New(s.opts.Manifests, s.opts.Log).Run(ctx, store) })
+	s.group.Go(func() error { return s.opts.Source.Run(ctx, store) })
 	s.group.Go(func() error { return s.Pipeline.Run(ctx) })
 	s.group.Go(func() error { return s.xds.Serve(l) })
 }
