@@ -40,6 +40,7 @@ var forbidden = map[string][]string{
 		"sigs.k8s.io/gateway-api", "k8s.io/api/",
 	},
 	"proxyfleet":   {"translate/gatewayapi", "translate/envoy", "xds", "epp", "internal/pipeline", "cmd"},
+	"internal/status": {"translate/envoy", "xds", "epp", "proxyfleet", "internal/pipeline", "cmd"},
 	"internal/sim": {"translate", "xds", "epp", "proxyfleet", "internal/source", "internal/pipeline", "cmd"},
 }
 

@@ -1,9 +1,9 @@
 // Package source holds the API objects that Switchyard works from, whatever they came from.
 //
-// A source (file/ today, kube/ on a cluster) turns its input into Changes and applies them to one
-// Store; everything to the right of it reads immutable Objects. It knows no xDS, no Envoy and no picker.
+// A source (file/ or kube/) puts whole views into one Store; everything to the right of it reads immutable
+// Objects. It knows no xDS, no Envoy and no picker.
 //
-//	manifests / API server -> Change -> Store -> Objects -> translate, epp
+//	manifests / API server -> Objects -> Store -> translate, epp
 package source
 
 import (
@@ -27,6 +27,9 @@ type Ref struct {
 
 // String gives Kind/namespace/name, the form used in logs and messages.
 func (r Ref) String() string {
+	if r.Name == "" {
+		return r.Kind
+	}
 	if r.Namespace == "" {
 		return r.Kind + "/" + r.Name
 	}
