@@ -42,6 +42,8 @@ type Options struct {
 	MaxBody int
 	// DrainTimeout is how long Drain goes on serving; 0: DefaultDrainTimeout.
 	DrainTimeout time.Duration
+	// WithoutHealth leaves grpc.health.v1 out of the servers of GRPCServer.
+	WithoutHealth bool
 	// Registry takes the metrics and is what Handler serves; nil: one of its own.
 	Registry *prometheus.Registry
 	// Build is shown by the info series.
@@ -114,12 +116,14 @@ func (e *EPP) Register(registrar grpc.ServiceRegistrar) { e.service.Register(reg
 // RegisterHealth adds grpc.health.v1 to a server, which may be another one than that of Register.
 func (e *EPP) RegisterHealth(registrar grpc.ServiceRegistrar) { e.health.register(registrar) }
 
-// GRPCServer makes a server with both services, which Drain stops. Options (credentials, for one) come on top of
-// ServerOptions.
+// GRPCServer makes a server with ext_proc and, unless the options say otherwise, health, which Drain stops. Options
+// (credentials, for one) come on top of ServerOptions.
 func (e *EPP) GRPCServer(options ...grpc.ServerOption) *grpc.Server {
 	server := grpc.NewServer(append(e.ServerOptions(), options...)...)
 	e.Register(server)
-	e.RegisterHealth(server)
+	if !e.options.WithoutHealth {
+		e.RegisterHealth(server)
+	}
 	e.mu.Lock()
 	e.servers = append(e.servers, server)
 	e.mu.Unlock()

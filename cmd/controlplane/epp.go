@@ -1,121 +1,110 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
-	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
-	"google.golang.org/grpc"
 
 	"github.com/switchyard/switchyard/epp"
 	"github.com/switchyard/switchyard/epp/config"
-	"github.com/switchyard/switchyard/epp/datalayer"
-	"github.com/switchyard/switchyard/internal/pipeline"
-	"github.com/switchyard/switchyard/internal/source"
-	"github.com/switchyard/switchyard/internal/source/file"
 )
 
 type eppFlags struct {
-	manifests     string
-	bind          string
-	grpcPort      int
-	healthPort    int
-	metricsPort   int
+	manifests  string
+	kubeconfig string
+
+	bind        string
+	grpcPort    int
+	healthPort  int
+	metricsPort int
+
 	poolName      string
 	poolNamespace string
-	configFile    string
-	configText    string
-	drain         time.Duration
+	poolGroup     string
+
+	configFile string
+	configText string
+
+	secureServing  bool
+	certPath       string
+	certReload     bool
+	healthChecking bool
+
+	log   eppLogFlags
+	drain time.Duration
 }
+
+// poolGroupV1 is the only API group whose InferencePools are read.
+const poolGroupV1 = "inference.networking.k8s.io"
 
 func newEPP() *cobra.Command {
 	var flags eppFlags
 	cmd := &cobra.Command{
-		Use:   "epp -f DIR",
+		Use:   "epp",
 		Short: "Run the endpoint picker alone",
-		Long: `Serves ext_proc for the InferencePools of a folder of manifests, over the Endpoint Picker Protocol and, to
-proxies that Switchyard configured, over its lean form. Proxies say which pool they mean; for those that do
-not, name one with --pool-name unless there is only one.`,
-		Example: "  controlplane epp -f manifests --grpc-port 9002",
-		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return runEPP(cmd, &flags) },
+		Long: `Serves ext_proc over the Endpoint Picker Protocol and, to proxies that Switchyard configured, over its lean form.
+
+On a cluster it follows one InferencePool, named by --pool-name and --pool-namespace, and the Pods of its namespace;
+it needs to get, list and watch those two kinds there. The cluster is that of --kubeconfig, of the environment's
+KUBECONFIG, or the one whose pod this runs in.
+
+With -f it serves the InferencePools of a folder of manifests. Proxies then say which pool they mean; for those that do
+not, name one with --pool-name unless there is only one.
+
+Proxies that "serve --picker" sends here speak plain HTTP/2: give --secure-serving=false for those.`,
+		Example: `  controlplane epp --pool-name llama --pool-namespace models
+  controlplane epp -f manifests --secure-serving=false`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := flags.validate(); err != nil {
+				return err
+			}
+			return runEPP(cmd, &flags)
+		},
 	}
 	manifestsFlag(cmd, &flags.manifests, "")
 	f := cmd.Flags()
-	f.StringVar(&flags.bind, "bind-address", "127.0.0.1", "address to listen on")
+	f.StringVar(&flags.kubeconfig, "kubeconfig", "", "how to reach the cluster; default: the environment's KUBECONFIG, else the pod's own")
+	f.StringVar(&flags.bind, "bind-address", "", "address to listen on; default: all on a cluster, 127.0.0.1 with -f")
 	f.IntVar(&flags.grpcPort, "grpc-port", 9002, "port of ext_proc, which also answers gRPC health")
-	f.IntVar(&flags.healthPort, "grpc-health-port", 9003, "port of gRPC health alone")
+	f.IntVar(&flags.healthPort, "grpc-health-port", 9003, "port of gRPC health alone, never TLS")
 	f.IntVar(&flags.metricsPort, "metrics-port", 9090, "port of /metrics and /debug/epp")
-	f.StringVar(&flags.poolName, "pool-name", "", "InferencePool of proxies that name none")
+	f.StringVar(&flags.poolName, "pool-name", "", "InferencePool to follow; with -f: the one of proxies that name none")
 	f.StringVar(&flags.poolNamespace, "pool-namespace", "", "its namespace; default: the environment's NAMESPACE, else default")
+	f.StringVar(&flags.poolGroup, "pool-group", poolGroupV1, "its API group")
 	f.StringVar(&flags.configFile, "config-file", "", "EndpointPickerConfig")
 	f.StringVar(&flags.configText, "config-text", "", "EndpointPickerConfig, given here instead of in a file")
+	f.BoolVar(&flags.secureServing, "secure-serving", true, "TLS on the port of ext_proc; false: plain HTTP/2")
+	f.StringVar(&flags.certPath, "cert-path", "", "folder with tls.crt and tls.key; default: a self-signed certificate, made at start")
+	f.BoolVar(&flags.certReload, "enable-cert-reload", true, "follow changes of the files in --cert-path")
+	f.BoolVar(&flags.healthChecking, "health-checking", true, "answer gRPC health on the port of ext_proc too")
 	f.DurationVar(&flags.drain, "drain-timeout", epp.DefaultDrainTimeout, "how long to go on serving after SIGTERM")
-	_ = cmd.MarkFlagRequired("filename")
+	flags.log.register(f)
 	cmd.MarkFlagsMutuallyExclusive("config-file", "config-text")
+	cmd.MarkFlagsMutuallyExclusive("filename", "kubeconfig")
 	return cmd
 }
 
-func runEPP(cmd *cobra.Command, flags *eppFlags) error {
-	cfg, err := flags.config()
-	if err != nil {
-		return err
+// validate checks what flags say about each other; ports and files are checked where they are opened.
+func (f *eppFlags) validate() error {
+	if f.poolGroup != poolGroupV1 {
+		return fmt.Errorf("--pool-group: %q is not supported, use %s", f.poolGroup, poolGroupV1)
 	}
-	if _, err := os.Stat(flags.manifests); err != nil {
-		return fmt.Errorf("-f: %w", err)
+	if f.certPath != "" && !f.secureServing {
+		return errors.New("--cert-path has no use with --secure-serving=false; leave one of them out")
 	}
-	log := newLog(cmd, false)
-	scrape := datalayer.Options{Logger: log}
-	cfg.Apply(&scrape)
-	pools := datalayer.New(scrape)
-	picker, err := epp.New(epp.Options{
-		Pools: pools, Config: cfg, DefaultPool: flags.defaultPool(), DrainTimeout: flags.drain, Logger: log,
-	})
-	if err != nil {
-		return err
+	if f.manifests == "" && f.poolName == "" {
+		return errors.New("nothing to pick from: name the InferencePool with --pool-name (and --pool-namespace) on a cluster, or a folder of manifests with -f")
 	}
-	listeners, err := flags.listen()
-	if err != nil {
-		return err
-	}
-	store := source.NewStore()
-	loop := pipeline.New(pipeline.Options{Store: store, Pools: pools, Log: log})
-	health := grpc.NewServer()
-	picker.RegisterHealth(health)
-	rpc := picker.GRPCServer()
-	page := &http.Server{Handler: picker.Handler(), ReadHeaderTimeout: 5 * time.Second}
-
-	background, cancel := context.WithCancel(context.Background())
-	group, background := errgroup.WithContext(background)
-	group.Go(func() error { return file.New(flags.manifests, log).Run(background, store) })
-	group.Go(func() error { return loop.Run(background) })
-	group.Go(func() error { return picker.Run(background) })
-	group.Go(func() error { return rpc.Serve(listeners[0]) })
-	group.Go(func() error { return health.Serve(listeners[1]) })
-	group.Go(func() error {
-		if err := page.Serve(listeners[2]); !errors.Is(err, http.ErrServerClosed) {
-			return err
+	if f.manifests != "" {
+		if _, err := os.Stat(f.manifests); err != nil {
+			return fmt.Errorf("-f: %w", err)
 		}
-		return nil
-	})
-	log.Info("picking", "ext_proc", listeners[0].Addr(), "health", listeners[1].Addr(), "metrics", listeners[2].Addr())
-	select {
-	case <-cmd.Context().Done():
-	case <-background.Done():
 	}
-	log.Info("draining", "within", flags.drain)
-	picker.Drain(background)
-	health.Stop()
-	_ = page.Close()
-	cancel()
-	return group.Wait()
+	return nil
 }
 
 func (f *eppFlags) config() (*config.Config, error) {
@@ -129,35 +118,28 @@ func (f *eppFlags) config() (*config.Config, error) {
 	return cfg, nil
 }
 
+// namespace is that of the pool.
+func (f *eppFlags) namespace() string {
+	for _, namespace := range []string{f.poolNamespace, os.Getenv("NAMESPACE")} {
+		if namespace != "" {
+			return namespace
+		}
+	}
+	return "default"
+}
+
+// defaultPool is the pool of proxies that name none, empty when no pool is named.
 func (f *eppFlags) defaultPool() string {
 	if f.poolName == "" {
 		return ""
 	}
-	namespace := f.poolNamespace
-	if namespace == "" {
-		namespace = os.Getenv("NAMESPACE")
-	}
-	if namespace == "" {
-		namespace = "default"
-	}
-	return namespace + "/" + f.poolName
+	return f.namespace() + "/" + f.poolName
 }
 
-// listen opens the ports of ext_proc, health and metrics, all or none.
-func (f *eppFlags) listen() ([]net.Listener, error) {
-	var out []net.Listener
-	for _, p := range []struct {
-		flag string
-		port int
-	}{{"grpc-port", f.grpcPort}, {"grpc-health-port", f.healthPort}, {"metrics-port", f.metricsPort}} {
-		l, err := net.Listen("tcp", net.JoinHostPort(f.bind, strconv.Itoa(p.port)))
-		if err != nil {
-			for _, open := range out {
-				_ = open.Close()
-			}
-			return nil, fmt.Errorf("--%s: %w", p.flag, err)
-		}
-		out = append(out, l)
+// address is where to listen: a picker of a folder is for this machine unless told otherwise.
+func (f *eppFlags) address() string {
+	if f.bind == "" && f.manifests != "" {
+		return "127.0.0.1"
 	}
-	return out, nil
+	return f.bind
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/switchyard/switchyard/epp/response"
 	"github.com/switchyard/switchyard/epp/scheduling"
 	"github.com/switchyard/switchyard/epp/scheduling/filter"
 	"github.com/switchyard/switchyard/epp/scheduling/picker"
@@ -28,6 +29,7 @@ const (
 	roleParser    role = "parser"
 	roleDetector  role = "saturation detector"
 	rolePolicy    role = "flow-control policy"
+	roleResponse  role = "response plugin"
 )
 
 // plugin is a declared plugin.
@@ -35,7 +37,7 @@ type plugin struct {
 	name, typ  string
 	role       role
 	parameters json.RawMessage
-	// built is the plugin itself for filters, scorers and pickers.
+	// built is the plugin itself for filters, scorers, pickers and response plugins.
 	built any
 }
 
@@ -53,6 +55,8 @@ var catalogue = map[string]entry{
 	filter.PrefillType:       {roleFilter, construct(filter.NewPrefill)},
 	filter.EncodeType:        {roleFilter, construct(filter.NewEncode)},
 
+	filter.HeaderBasedTestingType: {roleFilter, construct(filter.NewHeaderBasedTesting)},
+
 	scorer.QueueType:              {roleScorer, construct(scorer.NewQueue)},
 	scorer.KVCacheUtilizationType: {roleScorer, construct(scorer.NewKVCacheUtilization)},
 	scorer.PrefixCacheType:        {roleScorer, construct(scorer.NewPrefixCache)},
@@ -67,6 +71,8 @@ var catalogue = map[string]entry{
 	picker.WeightedRandomType: {rolePicker, construct(picker.NewWeightedRandom)},
 
 	profile.SingleType: {roleHandler, withoutParameters},
+
+	response.ServedVerifierType: {roleResponse, construct(response.NewServedVerifier)},
 
 	scorer.ApproximatePrefixProducer: {roleProducer, construct(newPrefix)},
 	scorer.InFlightLoadProducer:      {roleProducer, withoutParameters},
@@ -98,7 +104,7 @@ const (
 var notYet = strings.Fields(`
 by-label-selector by-label prefix-cache-affinity-filter slo-headroom-tier-filter session-affinity-filter utilization-filter
 endpoint-attribute-filter topology-affinity-filter multicluster-session-affinity-filter context-length-aware
-concurrency-detector header-based-testing-filter
+concurrency-detector
 no-hit-lru-scorer session-affinity-scorer header-label-affinity-scorer endpoint-attribute-scorer topology-affinity-scorer
 latency-scorer mm-embeddings-cache-scorer precise-prefix-cache-scorer multicluster-queue-scorer
 multicluster-kv-cache-utilization-scorer multicluster-prefix-cache-scorer
@@ -107,7 +113,7 @@ prefill-header-handler prefix-based-pd-decider always-disagg-pd-decider always-d
 tokenizer precise-prefix-cache-producer burst-prefix-cache-producer predicted-latency-producer session-id-producer
 mm-embeddings-cache-producer p2p-source-producer multicluster-approx-prefix-cache-producer
 disaggregatedset-rollout-screener latency-slo-admitter probabilistic-admitter agent-identity request-attribute-reporter
-destination-endpoint-served-verifier round-robin-fairness-policy program-aware-fairness edf-ordering-policy
+round-robin-fairness-policy program-aware-fairness edf-ordering-policy
 slo-deadline-ordering-policy priority-holdback-policy soft-reflective-ceiling-policy eviction-sheddable-filter
 eviction-priority-then-time-ordering models-data-source models-data-extractor dcgm-data-source dcgm-extractor
 topology-extractor k8s-notification-source endpoint-notification-source file-discovery multicluster-file-discovery

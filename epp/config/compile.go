@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/switchyard/switchyard/epp/response"
 	"github.com/switchyard/switchyard/epp/scheduling"
 	"github.com/switchyard/switchyard/epp/scheduling/picker"
 	"github.com/switchyard/switchyard/epp/scheduling/profile"
@@ -32,6 +33,7 @@ func compile(doc *document) (*Config, error) {
 	if err := c.chooseHandler(); err != nil {
 		return nil, err
 	}
+	c.noteWishes()
 	if err := c.readDataLayer(doc.DataLayer); err != nil {
 		return nil, err
 	}
@@ -82,6 +84,8 @@ func (c *compiler) buildPlugins(specs []pluginSpec) error {
 			c.config.Prefix = prefix
 		}
 		switch built.role {
+		case roleResponse:
+			c.config.Responses = append(c.config.Responses, built.built.(response.Plugin))
 		case roleDetector, rolePolicy:
 			c.warn("%s: has no effect: flow control is not part of this version", describePlugin(i, spec))
 		}

@@ -4,6 +4,8 @@ import (
 	_ "embed"
 	"fmt"
 
+	"github.com/switchyard/switchyard/epp/response"
+	"github.com/switchyard/switchyard/epp/scheduling"
 	"github.com/switchyard/switchyard/epp/scheduling/profile"
 )
 
@@ -16,8 +18,25 @@ type Config struct {
 	Prefix   Prefix
 	Parsers  Parsers
 	Metrics  Metrics
+	// Responses are the plugins that have a say in answers, in the order of their declaration.
+	Responses []response.Plugin
+	// RequestHeaders are the names of the request headers that plugins in use read, sorted.
+	RequestHeaders []string
 	// Warnings tell what the file asks for that has no effect; for the log, once.
 	Warnings []string
+
+	overriders []scheduling.SubsetOverrider
+}
+
+// OverridesSubset tells whether a request with these headers is scheduled among the whole pool, whatever subset the proxy
+// allows.
+func (c *Config) OverridesSubset(headers scheduling.Headers) bool {
+	for _, overrider := range c.overriders {
+		if overrider.OverridesSubset(headers) {
+			return true
+		}
+	}
+	return false
 }
 
 //go:embed default.yaml

@@ -80,6 +80,12 @@ func describe(c *Config, err error) string {
 	c.Apply(&options)
 	fmt.Fprintf(&b, "metrics: scheme %q path %q port %d interval %s check %v engine %q label %q blocks %d x %d\n", options.Scheme, options.Path, options.Port,
 		options.Interval, options.Client != nil, options.DefaultEngine, options.EngineLabel, options.BlocksPerServer, options.BlockTokens)
+	if len(c.Responses) > 0 || len(c.RequestHeaders) > 0 {
+		fmt.Fprintf(&b, "request headers: %q, subset overridden by %d plugins\n", c.RequestHeaders, len(c.overriders))
+		for _, plugin := range c.Responses {
+			fmt.Fprintf(&b, "response plugin %s\n", typeName(plugin))
+		}
+	}
 	for _, engine := range options.Engines {
 		fmt.Fprintf(&b, "engine: %+v\n", engine)
 	}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"slices"
 	"strconv"
+
+	"github.com/switchyard/switchyard/epp/scheduling"
 )
 
 // Metadata names shared with proxies.
@@ -15,10 +17,11 @@ const (
 	subsetKey       = "x-gateway-destination-endpoint-subset"
 )
 
-// askedByHeaders is what the request headers tell. It owns what it holds.
-func askedByHeaders(f *frame) asked {
+// askedByHeaders is what the request headers tell; wanted are the headers that plugins read. It owns what it holds.
+func askedByHeaders(f *frame, wanted []string) asked {
 	headers := headerSet(f.headers)
 	ask := asked{
+		headers:       headers.named(wanted),
 		fairness:      string(firstOf(headers, "x-llm-d-inference-fairness-id", "x-gateway-inference-fairness-id")),
 		contentLength: parseLength(headers.get("content-length")),
 		pathSent:      true,
@@ -29,6 +32,17 @@ func askedByHeaders(f *frame) asked {
 		ask.path = string(path)
 	}
 	return ask
+}
+
+// named copies the headers of these names that are there.
+func (h headerSet) named(names []string) scheduling.Headers {
+	var found scheduling.Headers
+	for _, name := range names {
+		if value := h.get(name); value != nil {
+			found = append(found, scheduling.Header{Name: name, Value: string(value)})
+		}
+	}
+	return found
 }
 
 func firstOf(headers headerSet, names ...string) []byte {
@@ -49,10 +63,15 @@ func subsetOf(metadata []byte) []byte {
 func (x *exchange) readServed(f *frame) {
 	switch f.part {
 	case partResponseHeaders, partResponseBody, partResponseTrailers:
-		if served := metadataSet(f.metadata).namespace(lbNamespace).text(servedKey); len(served) > 0 {
-			x.served(string(served))
+		if served := servedEndpoint(f); served != "" {
+			x.served(served)
 		}
 	}
+}
+
+// servedEndpoint is the endpoint that the proxy says it used, empty when it does not say.
+func servedEndpoint(f *frame) string {
+	return string(metadataSet(f.metadata).namespace(lbNamespace).text(servedKey))
 }
 
 // readResponseHeaders notes whether the model server answered well, and whether its answer shows that the prompt is worked

@@ -22,6 +22,8 @@ type asked struct {
 	path     string
 	pathSent bool // false: the proxy told no path, the body shows which API it is
 	fairness string
+	// headers are those that plugins read.
+	headers scheduling.Headers
 	// contentLength is the size of the whole body as announced, 0 when it was not.
 	contentLength int
 	body          []byte
@@ -102,7 +104,7 @@ func (s *Service) schedule(x *exchange, ask *asked, work *scratch, blockTokens i
 	began := time.Now()
 	pool := x.pool.pool
 	candidates := pool.Endpoints()
-	if ask.subset != nil {
+	if ask.subset != nil && !s.options.Config.OverridesSubset(ask.headers) {
 		work.subset = inSubset(work.subset[:0], candidates, ask.subset)
 		candidates = work.subset
 	}
@@ -113,6 +115,7 @@ func (s *Service) schedule(x *exchange, ask *asked, work *scratch, blockTokens i
 	}
 	cycle := scheduling.NewCycle(request, candidates, began)
 	defer cycle.Release()
+	cycle.Headers = ask.headers
 	cycle.Keys = prefix.Chain(cycle.Keys, prefix.Seed(request.Model, request.CacheSalt), request.Blocks)
 	cycle.BlockTokens = blockTokens
 	cycle.Match(pool.Index())

@@ -1,6 +1,10 @@
 package extproc
 
-import "google.golang.org/grpc"
+import (
+	"google.golang.org/grpc"
+
+	"github.com/switchyard/switchyard/epp/scheduling"
+)
 
 // leanHandler serves the lean protocol. The message that decides is the request body or, for a request that has none or
 // asks for an upgrade (what follows is a conversation, which the proxy does not show), its headers; what comes after
@@ -21,14 +25,15 @@ const (
 )
 
 func (h *leanHandler) handle(stream grpc.ServerStream, f *frame) (done bool, err error) {
+	h.exchange.readServed(f)
 	switch f.part {
 	case partRequestHeaders:
 		if (f.endOfStream || headerSet(f.headers).get("upgrade") != nil) && !h.exchange.decided() {
-			ask := askedByHeaders(f)
+			ask := askedByHeaders(f, h.service.options.Config.RequestHeaders)
 			return h.decide(stream, f, &ask)
 		}
 		if h.early == nil {
-			ask := askedByHeaders(f)
+			ask := askedByHeaders(f, h.service.options.Config.RequestHeaders)
 			h.early = &ask
 		}
 	case partRequestBody:
@@ -38,10 +43,12 @@ func (h *leanHandler) handle(stream grpc.ServerStream, f *frame) (done bool, err
 		}
 	case partResponseHeaders:
 		h.exchange.readResponseHeaders(headerSet(f.headers), false)
+		if len(h.service.options.Config.Responses) > 0 {
+			return false, stream.SendMsg(h.service.answerHeaders(h.exchange, f))
+		}
 	case partResponseTrailers:
 		h.exchange.usage.merge(usageFromProxy(metadataSet(f.metadata).typed(usageNamespace)))
 	}
-	h.exchange.readServed(f)
 	if answer := continueAnswer(f.part); answer != nil {
 		return false, stream.SendMsg(answer)
 	}
@@ -77,6 +84,7 @@ func (h *leanHandler) askedByBody(f *frame) asked {
 			fairness = attributes.text(attributeFairnessOlder)
 		}
 		ask.fairness = string(fairness)
+		ask.headers = headersInAttributes(attributes, h.service.options.Config.RequestHeaders)
 		ask.complete = f.endOfStream
 	}
 	ask.body, ask.hasBody = f.body, true
@@ -84,4 +92,15 @@ func (h *leanHandler) askedByBody(f *frame) asked {
 		ask.subset = subset
 	}
 	return ask
+}
+
+// headersInAttributes are the headers of these names that the proxy sends as attributes.
+func headersInAttributes(attributes structSet, names []string) scheduling.Headers {
+	var found scheduling.Headers
+	for _, name := range names {
+		if value := attributes.text("request.headers['" + name + "']"); value != nil {
+			found = append(found, scheduling.Header{Name: name, Value: string(value)})
+		}
+	}
+	return found
 }

@@ -40,7 +40,7 @@ func (h *standardHandler) handle(stream grpc.ServerStream, f *frame) (done bool,
 		return h.requestTrailers(stream)
 	case partResponseHeaders:
 		h.stream = h.exchange.readResponseHeaders(headerSet(f.headers), h.stream)
-		return false, stream.SendMsg(responseHeadersAnswer())
+		return false, stream.SendMsg(h.service.answerHeaders(h.exchange, f, seenMarker))
 	case partResponseBody:
 		return false, h.responseBody(stream, f)
 	case partResponseTrailers:
@@ -54,7 +54,7 @@ func (h *standardHandler) requestHeaders(stream grpc.ServerStream, f *frame) (do
 	if h.request != nil || h.exchange.decided() {
 		return false, nil
 	}
-	h.request = &standardRequest{ask: askedByHeaders(f), requestID: len(headerSet(f.headers).get("x-request-id")) > 0}
+	h.request = &standardRequest{ask: askedByHeaders(f, h.service.options.Config.RequestHeaders), requestID: len(headerSet(f.headers).get("x-request-id")) > 0}
 	if !f.endOfStream {
 		return false, nil
 	}
@@ -154,15 +154,6 @@ func pickHeadersAnswer(addresses string, request *standardRequest) *extprocv3.Pr
 			ClearRouteCache: true,
 		})},
 		DynamicMetadata: destinationMetadata(addresses),
-	}
-}
-
-// responseHeadersAnswer marks the answer as seen.
-func responseHeadersAnswer() *extprocv3.ProcessingResponse {
-	return &extprocv3.ProcessingResponse{
-		Response: &extprocv3.ProcessingResponse_ResponseHeaders{ResponseHeaders: headersAnswer(&extprocv3.CommonResponse{
-			HeaderMutation: &extprocv3.HeaderMutation{SetHeaders: []*corev3.HeaderValueOption{setHeader("x-went-into-resp-headers", "true")}},
-		})},
 	}
 }
 

@@ -15,6 +15,8 @@ import (
 type Cycle struct {
 	// Request is what the scan of the body found, never nil.
 	Request *body.Request
+	// Headers are the request headers that plugins in use named, as far as the request has them.
+	Headers Headers
 	// Keys are the prefix keys of the prompt, first block first, at most as many as the match limit allows. Append to it: the
 	// memory is the cycle's.
 	Keys []uint64
@@ -43,6 +45,7 @@ var cycles = sync.Pool{New: func() any { return new(Cycle) }}
 func NewCycle(request *body.Request, candidates []*datalayer.Endpoint, now time.Time) *Cycle {
 	c := cycles.Get().(*Cycle)
 	c.Request = request
+	c.Headers = nil
 	c.Candidates = candidates
 	c.Keys = c.Keys[:0]
 	c.BlockTokens = 0
@@ -59,6 +62,7 @@ func NewCycle(request *body.Request, candidates []*datalayer.Endpoint, now time.
 // Release gives the cycle back. It must not be used afterwards.
 func (c *Cycle) Release() {
 	c.Request = nil
+	c.Headers = nil
 	c.Candidates = nil
 	if cap(c.Keys) <= maxKeptKeys {
 		cycles.Put(c)

@@ -23,3 +23,17 @@ type Picker interface {
 	// is a weighted sum, not bounded by 1. It may write over both and return a part of in.
 	Pick(c *Cycle, in []int, scores []float32) []int
 }
+
+// HeaderReader is a plugin that decides by headers of the request. Only headers that a plugin in use names reach the
+// cycle: the others are not kept while a body is awaited.
+type HeaderReader interface {
+	// RequestHeaders lists the names, in lower case.
+	RequestHeaders() []string
+}
+
+// SubsetOverrider is a filter that, for some requests, takes the place of the subset of endpoints that the proxy allows:
+// it then chooses among the whole pool.
+type SubsetOverrider interface {
+	// OverridesSubset tells whether a request with these headers is such a one.
+	OverridesSubset(headers Headers) bool
+}

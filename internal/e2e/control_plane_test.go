@@ -26,7 +26,7 @@ func TestTrafficOutlivesTheControlPlane(t *testing.T) {
 	w.startSimulators()
 	xds, admin, picker := freePort(t), freePort(t), freePort(t)
 	// The picker is a process of its own: only the control plane goes away.
-	startProcess(t, "epp", "-f", w.dir, "--grpc-port", fmt.Sprint(picker), "--grpc-health-port", "0", "--metrics-port", "0")
+	startProcess(t, "epp", "-f", w.dir, "--secure-serving=false", "--grpc-port", fmt.Sprint(picker), "--grpc-health-port", "0", "--metrics-port", "0")
 	serve := func() *process {
 		return startProcess(t, "serve", "-f", w.dir,
 			"--xds-address", onLoopback(xds), "--admin-address", onLoopback(admin), "--picker-address", "",
@@ -96,7 +96,7 @@ func TestAddedProxyWaitsForTheControlPlane(t *testing.T) {
 	w := newManifests(t, gateway+poolRoute("llm")+pool("llm", "llm")+simPods("llm", 1, 2, "--inter-token", "1ms"))
 	w.startSimulators()
 	xds, picker := freePort(t), freePort(t)
-	startProcess(t, "epp", "-f", w.dir, "--grpc-port", fmt.Sprint(picker), "--grpc-health-port", "0", "--metrics-port", "0")
+	startProcess(t, "epp", "-f", w.dir, "--secure-serving=false", "--grpc-port", fmt.Sprint(picker), "--grpc-health-port", "0", "--metrics-port", "0")
 	serve := func() *process {
 		return startProcess(t, "serve", "-f", w.dir, "--xds-address", onLoopback(xds), "--admin-address", "127.0.0.1:0",
 			"--picker-address", "", "--picker", onLoopback(picker), "--bind-address", "127.0.0.1")

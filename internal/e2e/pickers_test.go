@@ -91,7 +91,7 @@ func newPickerProcess(w *world) *pickerProcess {
 // start runs the picker and waits until it would pick.
 func (p *pickerProcess) start() {
 	p.w.t.Helper()
-	p.process = startProcess(p.w.t, "epp", "-f", p.w.dir, "--grpc-port", strconv.Itoa(int(p.address.Port())),
+	p.process = startProcess(p.w.t, "epp", "-f", p.w.dir, "--secure-serving=false", "--grpc-port", strconv.Itoa(int(p.address.Port())),
 		"--grpc-health-port", strconv.Itoa(p.health), "--metrics-port", strconv.Itoa(p.metrics))
 	eventually(p.w.t, 20*time.Second, "the picker is ready", func() bool {
 		r, err := send(newClient(), http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/debug/epp", p.metrics), "")
