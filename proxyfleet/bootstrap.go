@@ -1,25 +1,25 @@
 // Package proxyfleet says how a proxy of a fleet is started, wherever it runs: the bootstrap that every
-// Envoy gets, and which Envoy binary serves. local/ runs proxies as processes of this machine. It never
-// decides what a proxy serves: that comes over xDS.
+// Envoy gets, and which Envoy binary serves. local/ runs proxies as processes of this machine, kubernetes/ as
+// pods of a cluster; drain/ ends one without ending a request, identity/ makes the certificates that proxies and
+// control plane know each other by. It never decides what a proxy serves: that comes over xDS.
 //
 //	view name, xDS address -> Bootstrap -> Envoy
 package proxyfleet
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"net/netip"
-	"time"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	healthcheckv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/health_check/v3"
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
-	upstreamhttpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -30,12 +30,18 @@ import (
 
 // BootstrapOptions are what tells one proxy from another.
 type BootstrapOptions struct {
-	// Node is the proxy's own name, unique in its fleet.
+	// Node is the proxy's own name, unique in its fleet. Empty leaves it out of the file, so that the file can
+	// serve a whole fleet: Envoy must then be given --service-node.
 	Node string
 	// View is the Gateway's namespace/name.
 	View string
-	// XDS is the address of the control plane.
-	XDS netip.AddrPort
+	// XDS is the address of the control plane. XDSHost in its place is a name, and XDSPort a port, of which every
+	// address that DNS gives is tried, so that a replica that died is left for another.
+	XDS     netip.AddrPort
+	XDSHost string
+	XDSPort uint16
+	// TLS makes the connection to the control plane mutual TLS; the zero value leaves it plain.
+	TLS TLS
 	// Admin is where the admin interface listens, always on loopback; port 0 lets the kernel choose.
 	Admin netip.AddrPort
 	// Ready is where readiness is answered; the zero value leaves it out.
@@ -43,14 +49,6 @@ type BootstrapOptions struct {
 	// ReadySocket is the path of a Unix socket that answers readiness; empty leaves it out.
 	ReadySocket string
 }
-
-// Keepalive of the xDS connection: a control plane that vanished without closing is left after 30 s, in time
-// to find another replica.
-const (
-	xdsKeepaliveInterval = 20 * time.Second
-	xdsKeepaliveTimeout  = 10 * time.Second
-	xdsConnect           = time.Second
-)
 
 // Bootstrap gives the JSON that Envoy starts from. All it holds is where the control plane is, the admin
 // interface, a readiness listener, and limits that Envoy takes from nowhere else.
@@ -80,7 +78,7 @@ func Bootstrap(o BootstrapOptions) ([]byte, error) {
 		StaticResources: &bootstrapv3.Bootstrap_StaticResources{},
 		LayeredRuntime:  runtimeLimits(),
 	}
-	xds, err := xdsStaticCluster(o.XDS)
+	xds, err := controlPlaneCluster(o)
 	if err != nil {
 		return nil, err
 	}
@@ -92,14 +90,24 @@ func Bootstrap(o BootstrapOptions) ([]byte, error) {
 		}
 		b.StaticResources.Listeners = append(b.StaticResources.Listeners, l)
 	}
-	out, err := protojson.Marshal(b)
+	out, err := stableJSON(b)
 	if err != nil {
 		return nil, fmt.Errorf("marshalling the bootstrap of proxy %s: %w", o.Node, err)
 	}
 	return out, nil
 }
 
-const xdsCluster = "xds"
+// stableJSON gives the same bytes for the same message in every build. Proto's own JSON has spaces in it that
+// differ from build to build, and a bootstrap that differs makes a fleet start anew.
+func stableJSON(m proto.Message) ([]byte, error) {
+	text, err := protojson.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	err = json.Compact(&out, text)
+	return out.Bytes(), err
+}
 
 func adsSource() *corev3.ConfigSource {
 	return &corev3.ConfigSource{
@@ -108,42 +116,6 @@ func adsSource() *corev3.ConfigSource {
 		// Wait for the control plane rather than serve nothing.
 		InitialFetchTimeout: durationpb.New(0),
 	}
-}
-
-func xdsStaticCluster(address netip.AddrPort) (*clusterv3.Cluster, error) {
-	http2, err := anypb.New(&upstreamhttpv3.HttpProtocolOptions{
-		UpstreamProtocolOptions: &upstreamhttpv3.HttpProtocolOptions_ExplicitHttpConfig_{
-			ExplicitHttpConfig: &upstreamhttpv3.HttpProtocolOptions_ExplicitHttpConfig{
-				ProtocolConfig: &upstreamhttpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{
-					Http2ProtocolOptions: &corev3.Http2ProtocolOptions{
-						ConnectionKeepalive: &corev3.KeepaliveSettings{
-							Interval: durationpb.New(xdsKeepaliveInterval),
-							Timeout:  durationpb.New(xdsKeepaliveTimeout),
-						},
-					},
-				},
-			},
-		},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("packing the protocol options of the xDS cluster: %w", err)
-	}
-	return &clusterv3.Cluster{
-		Name:                 xdsCluster,
-		ConnectTimeout:       durationpb.New(xdsConnect),
-		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC},
-		TypedExtensionProtocolOptions: map[string]*anypb.Any{
-			"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": http2,
-		},
-		LoadAssignment: &endpointv3.ClusterLoadAssignment{
-			ClusterName: xdsCluster,
-			Endpoints: []*endpointv3.LocalityLbEndpoints{{LbEndpoints: []*endpointv3.LbEndpoint{{
-				HostIdentifier: &endpointv3.LbEndpoint_Endpoint{
-					Endpoint: &endpointv3.Endpoint{Address: tcpAddress(address)},
-				},
-			}}}},
-		},
-	}, nil
 }
 
 // runtimeLimits bounds what a regular expression may cost; Envoy refuses a route whose expression is larger.

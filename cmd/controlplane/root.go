@@ -23,7 +23,7 @@ Start with "controlplane run": it brings up everything on this machine.`,
 		SilenceErrors: true,
 	}
 	root.PersistentFlags().CountP("verbose", "v", "say more on standard error; twice for debugging")
-	root.AddCommand(newRun(), newServe(), newEPP(), newSim(), newTranslate(), newStatus())
+	root.AddCommand(newRun(), newServe(), newEPP(), newSim(), newTranslate(), newStatus(), newDrain())
 	return root
 }
 

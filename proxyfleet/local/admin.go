@@ -4,14 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"os"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/switchyard/switchyard/proxyfleet/drain"
 )
 
 var errCleanExit = errors.New("with status 0")
@@ -83,93 +83,33 @@ func (p *Proxy) Admin() (netip.AddrPort, error) {
 
 // AdminRequest sends one request to the admin interface, such as GET /stats, and gives the body of a 200.
 func (p *Proxy) AdminRequest(ctx context.Context, method, path string) (string, error) {
-	a, err := p.Admin()
+	a, err := p.envoyAdmin()
 	if err != nil {
 		return "", err
 	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+a.String()+path, nil)
-	if err != nil {
-		return "", fmt.Errorf("asking %s: %w", p.Name, err)
-	}
-	req.Close = true
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return "", fmt.Errorf("asking %s: %w", p.Name, err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
-	if err != nil {
-		return "", fmt.Errorf("asking %s: %w", p.Name, err)
-	}
-	if resp.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("asking %s for %s: %s", p.Name, path, resp.Status)
-	}
-	return string(body), nil
+	return a.Request(ctx, method, path)
 }
 
-// idleDrain is how long connections without a request are left to their clients before they are closed.
-const idleDrain = 250 * time.Millisecond
+func (p *Proxy) envoyAdmin() (drain.Admin, error) {
+	address, err := p.Admin()
+	return drain.Admin{Address: address, Name: p.Name}, err
+}
 
-// drainRequests closes the view's listeners, fails readiness and waits until no request is open and the
-// connections are closed or have been idle for idleDrain, the process has ended, or ctx is done.
-//
-// A proxy whose readiness fails asks its clients, with every answer, to close the connection. They connect
-// anew then, which must not lead back here: a connection that waits to be accepted when its listener closes is
-// reset. So the listeners go first, and the other proxies of the port take over.
+// drainRequests closes the view's listeners, fails readiness and waits until nothing is served.
 func (p *Proxy) drainRequests(ctx context.Context, exited <-chan struct{}) error {
-	// Inbound are the listeners of the view, not the one that answers for readiness.
-	if _, err := p.AdminRequest(ctx, http.MethodPost, "/drain_listeners?inboundonly"); err != nil {
+	a, err := p.envoyAdmin()
+	if err != nil {
 		return err
 	}
-	select {
-	case <-time.After(pollEvery): // worker threads close them soon after
-	case <-exited:
-		return errCleanExit
-	}
-	if _, err := p.AdminRequest(ctx, http.MethodPost, "/healthcheck/fail"); err != nil {
-		return err
-	}
-	busy := time.Now()
-	for {
-		requests, connections, err := p.openWork(ctx)
-		if err != nil {
-			return err
-		}
-		if requests > 0 {
-			busy = time.Now()
-		} else if connections == 0 || time.Since(busy) >= idleDrain {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%d requests still open: %w", requests, ctx.Err())
-		case <-exited:
-			return errCleanExit
-		case <-time.After(pollEvery):
-		}
-	}
+	return drain.Now(ctx, a, exited)
 }
 
 // openWork counts the requests that listeners of the view are serving, and their connections.
 func (p *Proxy) openWork(ctx context.Context) (requests, connections int, err error) {
-	text, err := p.AdminRequest(ctx, http.MethodGet, `/stats?filter=^http\.http.*downstream_(rq|cx)_active$`)
+	a, err := p.envoyAdmin()
 	if err != nil {
 		return 0, 0, err
 	}
-	for line := range strings.Lines(text) {
-		name, value, ok := strings.Cut(line, ":")
-		if !ok {
-			continue
-		}
-		n, err := strconv.Atoi(strings.TrimSpace(value))
-		if err != nil {
-			return 0, 0, fmt.Errorf("reading %q of %s: %w", line, p.Name, err)
-		}
-		if strings.HasSuffix(name, "rq_active") {
-			requests += n
-		} else {
-			connections += n
-		}
-	}
-	return requests, connections, nil
+	w, err := a.OpenWork(ctx)
+	return w.Requests, w.Connections, err
 }
