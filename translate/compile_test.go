@@ -148,6 +148,35 @@ func TestPickersComeAndGoByEndpointsAlone(t *testing.T) {
 	}
 }
 
+// TestOlderPickersArePreferred gives each replica of the picker a priority, the oldest pod the highest.
+func TestOlderPickersArePreferred(t *testing.T) {
+	objects := withPickers(manyRoutes(1), "10.0.0.1", "10.0.0.2", "10.0.0.3")
+	for i, ip := range []string{"10.0.0.3", "10.0.0.1", "10.0.0.2"} {
+		objects.Pods = objects.Pods.With(&corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "system", Name: "switchyard-" + ip, CreationTimestamp: metav1.Unix(int64(1000+i), 0)},
+			Status:     corev1.PodStatus{PodIP: ip},
+		})
+	}
+	out, err := Compile(objects, onCluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var assignment endpointv3.ClusterLoadAssignment
+	if err := out.Views["default/gw"].Resources[resource.ID{Type: resource.EndpointType, Name: "epp"}].Body.UnmarshalTo(&assignment); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for i, locality := range assignment.Endpoints {
+		if locality.Priority != uint32(i) || len(locality.LbEndpoints) != 1 {
+			t.Errorf("locality %d has priority %d and %d endpoints, want one endpoint of priority %d", i, locality.Priority, len(locality.LbEndpoints), i)
+		}
+		got = append(got, locality.LbEndpoints[0].GetEndpoint().GetAddress().GetSocketAddress().GetAddress())
+	}
+	if want := []string{"10.0.0.3", "10.0.0.1", "10.0.0.2"}; !slices.Equal(got, want) {
+		t.Errorf("pickers are asked in the order %v, want %v", got, want)
+	}
+}
+
 func pickerAddresses(t *testing.T, r *resource.Resource) (out []string) {
 	t.Helper()
 	var assignment endpointv3.ClusterLoadAssignment

@@ -19,7 +19,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	eventsv1 "k8s.io/client-go/kubernetes/typed/events/v1"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	infv1 "sigs.k8s.io/gateway-api-inference-extension/api/v1"
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -60,6 +62,7 @@ type Cluster struct {
 	ca     *identity.Authority
 	status *status.Writer
 	fleets *kubernetes.Reconciler
+	events events.EventBroadcaster
 }
 
 // New prepares everything, and finds or makes the certificate authority of xDS, which asks the API server.
@@ -92,10 +95,15 @@ func New(ctx context.Context, opts Options) (*Cluster, error) {
 	c.status = status.New(status.Options{
 		Client: writer, Controller: gatewayapi.ControllerName, Registerer: opts.Registerer, Log: opts.Log,
 	})
+	recorder, err := eventsv1.NewForConfig(opts.Config)
+	if err != nil {
+		return nil, fmt.Errorf("preparing to write events: %w", err)
+	}
+	c.events = events.NewBroadcaster(&events.EventSinkImpl{Interface: recorder})
 	c.fleets, err = kubernetes.New(kubernetes.Options{
 		Client: writer, Config: opts.Config, Namespaces: opts.Namespaces, Controller: gatewayapi.ControllerName,
 		CA: c.ca.CA, Image: opts.Image, ProxyImage: opts.ProxyImage,
-		XDSHost: c.dnsNames()[0], XDSPort: opts.XDSPort,
+		XDSHost: c.dnsNames()[0], XDSPort: opts.XDSPort, Events: c.events.NewRecorder(scheme, "switchyard"),
 		Log: opts.Log, Registerer: opts.Registerer,
 	})
 	return c, err
@@ -132,6 +140,10 @@ func (c *Cluster) Apply(o *stack.Options) {
 // Run keeps statuses and fleets in step with the results of a pipeline while this replica leads, until ctx is
 // done.
 func (c *Cluster) Run(ctx context.Context, p *pipeline.Pipeline) error {
+	if err := c.events.StartRecordingToSinkWithContext(ctx); err != nil {
+		return fmt.Errorf("starting to write events: %w", err)
+	}
+	defer c.events.Shutdown()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return c.ca.Run(ctx) })
 	group.Go(func() error {

@@ -39,9 +39,9 @@ var forbidden = map[string][]string{
 		"translate", "xds", "proxyfleet", "internal/source", "internal/pipeline", "cmd",
 		"sigs.k8s.io/gateway-api", "k8s.io/api/",
 	},
-	"proxyfleet":   {"translate/gatewayapi", "translate/envoy", "xds", "epp", "internal/pipeline", "cmd"},
+	"proxyfleet":      {"translate/gatewayapi", "translate/envoy", "xds", "epp", "internal/pipeline", "cmd"},
 	"internal/status": {"translate/envoy", "xds", "epp", "proxyfleet", "internal/pipeline", "cmd"},
-	"internal/sim": {"translate", "xds", "epp", "proxyfleet", "internal/source", "internal/pipeline", "cmd"},
+	"internal/sim":    {"translate", "xds", "epp", "proxyfleet", "internal/source", "internal/pipeline", "cmd"},
 }
 
 type listed struct {

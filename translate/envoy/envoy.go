@@ -35,7 +35,8 @@ import (
 type Options struct {
 	// BindAddress is where listeners bind; default 0.0.0.0.
 	BindAddress string
-	// Pickers are the addresses of the embedded endpoint picker.
+	// Pickers are the addresses of the embedded endpoint picker's replicas, in order of preference: the first that
+	// is healthy is asked. One replica sees all requests and so knows best what the model servers hold.
 	Pickers []netip.AddrPort
 	// MaxRequestBytes is the largest request body that a pool accepts; a larger one is answered 413.
 	// Default 64 MiB.

@@ -1,16 +1,19 @@
 package envoy
 
 import (
+	"net/netip"
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/switchyard/switchyard/internal/source"
 	"github.com/switchyard/switchyard/translate/model"
+	"github.com/switchyard/switchyard/translate/resource"
 )
 
 const (
@@ -32,7 +35,20 @@ func (b *builder) addEmbeddedPicker() {
 		ServiceName: "envoy.service.ext_proc.v3.ExternalProcessor",
 	}}
 	c.HealthChecks = []*corev3.HealthCheck{check}
-	b.addCluster(c, b.opts.Pickers, []source.Ref{b.gw.Source})
+	sources := []source.Ref{b.gw.Source}
+	b.add(resource.ID{Type: resource.ClusterType, Name: c.Name}, c, clusterRefs(c.Name), sources)
+	b.add(resource.ID{Type: resource.EndpointType, Name: c.Name}, inOrder(c.Name, b.opts.Pickers), nil, sources)
+}
+
+// inOrder gives each endpoint a priority of its own: Envoy asks the first that is healthy.
+func inOrder(cluster string, endpoints []netip.AddrPort) *endpointv3.ClusterLoadAssignment {
+	out := &endpointv3.ClusterLoadAssignment{ClusterName: cluster}
+	for i, e := range endpoints {
+		one := loadAssignment(cluster, []netip.AddrPort{e}).Endpoints[0]
+		one.Priority = uint32(i)
+		out.Endpoints = append(out.Endpoints, one)
+	}
+	return out
 }
 
 // addForeignPicker adds the cluster of a picker behind a Service. The protocol asks for TLS that is not

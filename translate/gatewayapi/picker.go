@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	infv1 "sigs.k8s.io/gateway-api-inference-extension/api/v1"
@@ -75,7 +77,9 @@ func speaksPlaintext(port corev1.ServicePort) bool {
 	return false
 }
 
-// embeddedPickers lists the ready endpoints of the embedded picker's Service; none while there is none.
+// embeddedPickers lists the ready endpoints of the embedded picker's Service, those of older pods first; none
+// while there is none. The oldest knows most of what model servers hold, and a restart of the others does not
+// move the requests away from it.
 func (x *index) embeddedPickers() []netip.AddrPort {
 	if x.opts.Picker == (ServicePort{}) {
 		return nil
@@ -84,5 +88,13 @@ func (x *index) embeddedPickers() []netip.AddrPort {
 	if wrong.found() {
 		return nil
 	}
-	return x.serviceEndpoints(service, port)
+	born := map[netip.Addr]time.Time{}
+	for pod := range x.objects.Pods.InNamespace(service.Namespace) {
+		if ip, err := netip.ParseAddr(pod.Status.PodIP); err == nil {
+			born[ip] = pod.CreationTimestamp.Time
+		}
+	}
+	pickers := x.serviceEndpoints(service, port)
+	slices.SortStableFunc(pickers, func(a, b netip.AddrPort) int { return born[a.Addr()].Compare(born[b.Addr()]) })
+	return pickers
 }
