@@ -110,6 +110,8 @@ func (f fleet) envoyArgs() []string {
 		// Access log lines are there soon after their request, not when a buffer is full.
 		"--file-flush-interval-msec", "500",
 		"--log-level", "warning",
+		// Envoy warns of each work-in-progress API on every route that it is sent; ai_protocol_manager is one.
+		"--component-log-level", "misc:error",
 	}
 	if n := f.concurrency(); n > 0 {
 		args = append(args, "--concurrency", strconv.FormatInt(n, 10))
