@@ -144,6 +144,10 @@ func (c *Cluster) Run(ctx context.Context, p *pipeline.Pipeline) error {
 		return fmt.Errorf("starting to write events: %w", err)
 	}
 	defer c.events.Shutdown()
+	election, err := newElection(c.opts)
+	if err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return c.ca.Run(ctx) })
 	group.Go(func() error {
@@ -151,7 +155,7 @@ func (c *Cluster) Run(ctx context.Context, p *pipeline.Pipeline) error {
 		return nil
 	})
 	group.Go(func() error {
-		return lead(ctx, c.opts.Config, c.opts.Service, c.opts.Identity, c.opts.Log, func(ctx context.Context) error {
+		return election.lead(ctx, func(ctx context.Context) error {
 			group, ctx := errgroup.WithContext(ctx)
 			group.Go(func() error { return c.status.Run(ctx) })
 			group.Go(func() error { return c.fleets.Run(ctx) })
