@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"time"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -69,7 +70,7 @@ func Bootstrap(o BootstrapOptions) ([]byte, error) {
 				TransportApiVersion:       corev3.ApiVersion_V3,
 				SetNodeOnFirstMessageOnly: true,
 				GrpcServices: []*corev3.GrpcService{{TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{
-					EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: xdsCluster},
+					EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: xdsCluster, RetryPolicy: xdsRetries()},
 				}}},
 			},
 			LdsConfig: adsSource(),
@@ -107,6 +108,19 @@ func stableJSON(m proto.Message) ([]byte, error) {
 	var out bytes.Buffer
 	err = json.Compact(&out, text)
 	return out.Bytes(), err
+}
+
+// A control plane that comes back is found within xdsRetryMost, whatever the time that it was away. Envoy's own limit
+// of 30 s would leave proxies with the addresses of pickers that are gone. Envoy spreads the attempts.
+const (
+	xdsRetryBase = 200 * time.Millisecond
+	xdsRetryMost = 3 * time.Second
+)
+
+func xdsRetries() *corev3.RetryPolicy {
+	return &corev3.RetryPolicy{RetryBackOff: &corev3.BackoffStrategy{
+		BaseInterval: durationpb.New(xdsRetryBase), MaxInterval: durationpb.New(xdsRetryMost),
+	}}
 }
 
 func adsSource() *corev3.ConfigSource {

@@ -39,7 +39,7 @@ import (
 // Options say which cluster, and who this replica is on it.
 type Options struct {
 	Config *rest.Config
-	// Namespaces are the only ones looked at; empty means all. The control plane's own is always looked at.
+	// Namespaces are the only ones that are served; empty means all.
 	Namespaces []string
 	// Service is the control plane's own Service: proxies find xDS and the endpoint picker through it.
 	Service source.Key
@@ -70,9 +70,6 @@ func New(ctx context.Context, opts Options) (*Cluster, error) {
 	if opts.Log == nil {
 		opts.Log = slog.Default()
 	}
-	if len(opts.Namespaces) > 0 {
-		opts.Namespaces = withNamespace(opts.Namespaces, opts.Service.Namespace)
-	}
 	scheme, err := newScheme()
 	if err != nil {
 		return nil, err
@@ -83,7 +80,7 @@ func New(ctx context.Context, opts Options) (*Cluster, error) {
 	}
 	c := &Cluster{opts: opts}
 	if c.source, err = kube.New(kube.Options{
-		Config: opts.Config, Namespaces: opts.Namespaces, Log: opts.Log, Registerer: opts.Registerer,
+		Config: opts.Config, Namespaces: opts.Namespaces, Own: opts.Service.Namespace, Log: opts.Log, Registerer: opts.Registerer,
 	}); err != nil {
 		return nil, err
 	}

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"fmt"
-	"slices"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -27,12 +26,4 @@ func LoadConfig(kubeconfig string) (*rest.Config, error) {
 	config.QPS, config.Burst = clientQPS, clientBurst
 	config.UserAgent = "switchyard"
 	return config, nil
-}
-
-// withNamespace adds a namespace to a list that lacks it.
-func withNamespace(list []string, namespace string) []string {
-	if slices.Contains(list, namespace) {
-		return list
-	}
-	return append(slices.Clone(list), namespace)
 }

@@ -65,7 +65,7 @@
   resources: [secrets]
   verbs: [get, list, watch, create, update, patch]
 - apiGroups: [""]
-  resources: [services]
+  resources: [services, pods]
   verbs: [get, list, watch]
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]

@@ -37,6 +37,9 @@ type Options struct {
 	// Namespaces to watch; empty means all of them. With namespaces, Roles in them are enough: what is cluster-scoped is
 	// tried, and done without when it is forbidden.
 	Namespaces []string
+	// Own is the namespace of the control plane itself. Where Namespaces leave it out, its Services, EndpointSlices and
+	// Pods are watched all the same, and nothing else there: replicas find each other by them.
+	Own string
 	// Kinds to watch, such as Pod; empty means every kind that source.Objects holds.
 	Kinds      []string
 	Log        *slog.Logger          // default slog.Default()
@@ -50,6 +53,7 @@ type Source struct {
 	scheme     *runtime.Scheme
 	mapper     meta.RESTMapper
 	namespaces []string
+	own        string
 	kinds      []*kind
 	chosen     bool // kinds were asked for by name
 	log        *slog.Logger
@@ -101,7 +105,7 @@ func New(o Options) (*Source, error) {
 		log = slog.Default()
 	}
 	return &Source{
-		config: config, client: client, scheme: newScheme(), mapper: newMapper(), namespaces: namespaces, kinds: kinds,
+		config: config, client: client, scheme: newScheme(), mapper: newMapper(), namespaces: namespaces, own: o.Own, kinds: kinds,
 		chosen: len(o.Kinds) > 0, log: log, metrics: newMetrics(o.Registerer), timing: defaultTiming,
 	}, nil
 }

@@ -301,5 +301,11 @@ func (o *owner) scopes(k *kind) []scope {
 			out = append(out, scope{namespace: ns})
 		}
 	}
+	if o.own != "" && slices.Contains(ownKinds, k.name) && !slices.Contains(o.namespaces, o.own) {
+		out = append(out, scope{namespace: o.own})
+	}
 	return out
 }
+
+// ownKinds are watched in the control plane's own namespace, whether it is served or not.
+var ownKinds = []string{"Service", "EndpointSlice", "Pod"}

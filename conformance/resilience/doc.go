@@ -1,0 +1,15 @@
+// Package resilience holds no code but tests: what an installation on a real cluster keeps doing while something is taken away from
+// it. The upstream conformance suites ask whether objects mean what they should; here a control plane, a picker, a proxy, a certificate
+// or a whole namespace goes, under load, and the answers are counted.
+//
+// The tests need a control plane that is installed already, and they disturb it: it is restarted and scaled to nothing. Nobody else may
+// use it meanwhile. What they make lies in namespaces of their own and is gone afterwards. They must run where pod, Service and
+// LoadBalancer addresses can be reached, and helm be found, such as
+//
+//	go test -c -o /tmp/resilience.test .
+//	cluster exec -- /tmp/resilience.test -test.v -chart DIR [-test.run TestGatewayScaled]
+//
+// One after the other they take about 15 minutes, two thirds of which are namespaces on their way out.
+//
+//	KUBECONFIG -> Gateways, pools, simulated model servers -> load -> counts, each with a bound
+package resilience
