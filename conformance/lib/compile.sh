@@ -7,14 +7,23 @@ declare -A SUITE_MODULE=(
 
 module() { (cd "$HERE/$1" && go list -m -f '{{.Dir}}' "$2"); } # OUR_MODULE PATH: where the pinned module's files are
 
+# has_test SUITE: whether it has the test of --run
+has_test() {
+	if [[ -n ${SUITE_MODULE[$1]:-} ]]; then
+		grep -rqE --include='*.go' "ShortName: *\"$TEST\"" "$(module "$1" "${SUITE_MODULE[$1]}")/tests"
+	else
+		grep -qE "^func $TEST\(" "$HERE/$1"/*_test.go
+	fi
+}
+
 # choose_suites sets SUITES.
 choose_suites() {
 	local suite
 	SUITES=()
-	for suite in gatewayapi inference; do
+	for suite in gatewayapi inference resilience; do
 		(cd "$HERE/$suite" && go mod download) || die "the modules of conformance/$suite could not be downloaded"
 		[[ -z $ONLY || $ONLY == "$suite" ]] || continue
-		[[ -z $TEST ]] || grep -rqE --include='*.go' "ShortName: *\"$TEST\"" "$(module "$suite" "${SUITE_MODULE[$suite]}")/tests" || continue
+		[[ -z $TEST ]] || has_test "$suite" || continue
 		SUITES+=("$suite")
 	done
 	((${#SUITES[@]})) || die "no suite has a test named $TEST"

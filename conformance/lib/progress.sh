@@ -34,8 +34,8 @@ results() {
 	while IFS= read -r line; do
 		case $line in
 		*'Test Setup: '*) say "set-up: ${line##*Test Setup: }" ;;
-		'    --- PASS: TestConformance/'*) say "pass  ${line#*TestConformance/}" ;;
-		'    --- FAIL: TestConformance/'*) say "FAIL  ${line#*TestConformance/}" ;;
+		'    --- PASS: TestConformance/'* | '--- PASS: '*) say "pass  ${line##*--- PASS: }" ;;
+		'    --- FAIL: TestConformance/'* | '--- FAIL: '*) say "FAIL  ${line##*--- FAIL: }" ;;
 		esac
 	done
 }

@@ -9,7 +9,7 @@
 //	go test -c -o /tmp/resilience.test .
 //	cluster exec -- /tmp/resilience.test -test.v -chart DIR [-test.run TestGatewayScaled]
 //
-// One after the other they take about 15 minutes, two thirds of which are namespaces on their way out.
+// One after the other they take about six minutes.
 //
 //	KUBECONFIG -> Gateways, pools, simulated model servers -> load -> counts, each with a bound
 package resilience

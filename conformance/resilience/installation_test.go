@@ -11,7 +11,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -31,8 +30,7 @@ type installation struct {
 	namespace string
 	name      string // of the Deployment
 	image     string
-	command   []string         // that the image is started with, ahead of the subcommand
-	made      sets.Set[string] // namespaces
+	command   []string // that the image is started with, ahead of the subcommand
 }
 
 // connect finds the control plane.
@@ -43,7 +41,7 @@ func connect(t *testing.T) *installation {
 		t.Fatalf("finding the cluster: %v; set KUBECONFIG", err)
 	}
 	config.QPS, config.Burst, config.UserAgent = 100, 200, "resilience"
-	in := &installation{namespace: flags.controlPlaneNamespace, made: sets.New[string]()}
+	in := &installation{namespace: flags.controlPlaneNamespace}
 	if err := in.reach(config); err != nil {
 		t.Fatalf("reaching the cluster: %v", err)
 	}
@@ -58,7 +56,6 @@ func connect(t *testing.T) *installation {
 		in.image = flags.image
 	}
 	in.waitReady(t)
-	t.Cleanup(func() { in.waitGone(t) })
 	return in
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -96,14 +97,15 @@ func (w *world) waitReachable(pool string) {
 	})
 }
 
-// newNamespace makes a namespace, and deletes it when the test ends. That it has gone is checked by connect, after all of them.
+// newNamespace makes a namespace, and deletes it when the test ends. That it has gone is checked after all tests: most of
+// what they would take is namespaces on their way out.
 func newNamespace(t *testing.T, in *installation) string {
 	t.Helper()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "resilience-"}}
 	if err := in.Create(t.Context(), ns); err != nil {
 		t.Fatalf("making a namespace: %v", err)
 	}
-	in.made.Insert(ns.Name)
+	leftovers = append(leftovers, leftover{in, ns.Name})
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), settled)
 		defer cancel()
@@ -114,14 +116,24 @@ func newNamespace(t *testing.T, in *installation) string {
 	return ns.Name
 }
 
-// waitGone waits until nothing is left of the test.
-func (in *installation) waitGone(t *testing.T) {
-	for name := range in.made {
-		err := poll(context.Background(), settled, func(ctx context.Context) error { return in.isGone(ctx, name) })
-		if err != nil {
-			t.Errorf("namespace %s is left behind: %v", name, err)
+// leftover is a namespace that a test has made.
+type leftover struct {
+	in   *installation
+	name string
+}
+
+var leftovers []leftover
+
+// TestMain fails when a namespace of a test does not go.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	for _, l := range leftovers {
+		if err := poll(context.Background(), settled, func(ctx context.Context) error { return l.in.isGone(ctx, l.name) }); err != nil {
+			fmt.Fprintf(os.Stderr, "namespace %s is left behind: %v\n", l.name, err)
+			code = 1
 		}
 	}
+	os.Exit(code)
 }
 
 // isGone gives an error that says what keeps a namespace.
