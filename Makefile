@@ -40,6 +40,7 @@ build: ## build bin/controlplane
 test: tools ## format, vet, import rules and all tests, with a real Envoy
 	@$(MAKE) --no-print-directory lint
 	$(GO) test -timeout 20m $$($(GO) list ./... | grep -v /internal/e2e)
+	@cd tools/image && $(GO) vet ./... && $(GO) test -timeout 5m ./...
 	@echo "tests with real Envoys, alone on the machine since they measure; about five minutes ..."
 	$(GO) test -timeout 30m -count=1 ./internal/e2e
 
@@ -81,7 +82,7 @@ image: ## build the image bin/switchyard-image.tar, without Docker; PUSH=registr
 	  -archive $(CURDIR)/bin/switchyard-image.tar $(if $(PUSH),-push '$(PUSH)') $(if $(LAYOUT),-layout '$(abspath $(LAYOUT))')
 
 .PHONY: conformance
-conformance: ## run the upstream conformance suites on a one-node cluster, or on that of KUBECONFIG; CONFORMANCE=--help
+conformance: ## the upstream suites and our own tests on a one-node cluster, or on that of KUBECONFIG; CONFORMANCE=--help
 	@conformance/run $(CONFORMANCE)
 
 .PHONY: clean
