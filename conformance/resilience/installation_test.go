@@ -76,6 +76,11 @@ func (in *installation) find(ctx context.Context) (*appsv1.Deployment, error) {
 	if flags.controlPlane != "" {
 		return in.deployment(ctx, in.namespace, flags.controlPlane)
 	}
+	return in.findLabelled(ctx)
+}
+
+// findLabelled finds the only Deployment of the namespace that may be a control plane.
+func (in *installation) findLabelled(ctx context.Context) (*appsv1.Deployment, error) {
 	var list appsv1.DeploymentList
 	if err := in.List(ctx, &list, client.InNamespace(in.namespace), client.HasLabels{"app.kubernetes.io/name"}); err != nil {
 		return nil, err

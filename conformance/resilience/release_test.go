@@ -79,7 +79,7 @@ func (in *installation) install(t *testing.T, home, served string) *installation
 		"--set", "image.repository="+repository, "--set-string", "image.tag="+tag)
 	second := *in
 	second.namespace = home
-	d, err := second.find(t.Context())
+	d, err := second.findLabelled(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
