@@ -65,6 +65,7 @@ func (c *certificate) secret(name string) *corev1.Secret {
 // TestCertificateRotated replaces the certificate of a listener three times under load: every handshake succeeds, with the old one or the
 // new one, and soon with the new one alone.
 func TestCertificateRotated(t *testing.T) {
+	t.Parallel()
 	in := connect(t)
 	host := hostOf("open")
 	certificates := make([]*certificate, 4)

@@ -9,7 +9,7 @@
 //	go test -c -o /tmp/resilience.test .
 //	cluster exec -- /tmp/resilience.test -test.v -chart DIR [-test.run TestGatewayScaled]
 //
-// One after the other they take about six minutes.
+// Those that need the control plane for themselves come one by one, then the others two at a time: about six minutes in all.
 //
 //	KUBECONFIG -> Gateways, pools, simulated model servers -> load -> counts, each with a bound
 package resilience

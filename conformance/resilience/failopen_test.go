@@ -114,6 +114,7 @@ func expectRefused(t *testing.T, report load.Report, began, gone, back time.Time
 
 // TestForeignPickerKilled kills the only pod of somebody else's picker and starts it again.
 func TestForeignPickerKilled(t *testing.T) {
+	t.Parallel()
 	in := connect(t)
 	namespace := newNamespace(t, in)
 	in.newForeignPicker(t, namespace)
@@ -148,6 +149,7 @@ func TestForeignPickerKilled(t *testing.T) {
 
 // TestForeignPickerNeverThere has pools whose picker is a Service that nothing stands behind.
 func TestForeignPickerNeverThere(t *testing.T) {
+	t.Parallel()
 	in := connect(t)
 	namespace := newNamespace(t, in)
 	if err := in.Create(t.Context(), newPickerService(namespace, "epp", map[string]string{"app": "nobody"})); err != nil {
@@ -170,6 +172,7 @@ func TestForeignPickerNeverThere(t *testing.T) {
 // TestForeignPickerHangs cuts somebody else's picker off from its proxies: connections are accepted and stay open, and nothing is
 // ever said on them.
 func TestForeignPickerHangs(t *testing.T) {
+	t.Parallel()
 	in := connect(t)
 	namespace := newNamespace(t, in)
 	in.newForeignPicker(t, namespace)

@@ -19,6 +19,7 @@ const maxErrorLines = 5
 
 // TestNamespaceDeleted deletes a namespace with a Gateway, routes, pools and model servers in it, while it serves.
 func TestNamespaceDeleted(t *testing.T) {
+	t.Parallel()
 	in := connect(t)
 	neighbour := newWorld(t, in, setup{sims: 2, simArgs: slowStreams, pools: openPool})
 	going := newWorld(t, in, setup{

@@ -24,6 +24,7 @@ var longStreams = load.Mixed(200)
 
 // TestGatewayScaled scales a Gateway up and back by its parameters, under load from the outside.
 func TestGatewayScaled(t *testing.T) {
+	t.Parallel()
 	in := connect(t)
 	w := newWorld(t, in, setup{proxies: 2, sims: 4, simArgs: slowStreams, pools: openPool})
 	w.waitAnswers("open", http.StatusOK)
@@ -105,6 +106,7 @@ func uids(pods []corev1.Pod) (out []types.UID) {
 
 // TestFleetRestarted replaces every proxy under load, in the two ways that operators have.
 func TestFleetRestarted(t *testing.T) {
+	t.Parallel()
 	in := connect(t)
 	w := newWorld(t, in, setup{sims: 4, simArgs: slowStreams, pools: openPool})
 	w.waitAnswers("open", http.StatusOK)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -105,7 +106,9 @@ func newNamespace(t *testing.T, in *installation) string {
 	if err := in.Create(t.Context(), ns); err != nil {
 		t.Fatalf("making a namespace: %v", err)
 	}
-	leftovers = append(leftovers, leftover{in, ns.Name})
+	leftovers.Lock()
+	defer leftovers.Unlock()
+	leftovers.list = append(leftovers.list, leftover{in, ns.Name})
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), settled)
 		defer cancel()
@@ -122,12 +125,15 @@ type leftover struct {
 	name string
 }
 
-var leftovers []leftover
+var leftovers struct {
+	sync.Mutex
+	list []leftover
+}
 
 // TestMain fails when a namespace of a test does not go.
 func TestMain(m *testing.M) {
 	code := m.Run()
-	for _, l := range leftovers {
+	for _, l := range leftovers.list {
 		if err := poll(context.Background(), settled, func(ctx context.Context) error { return l.in.isGone(ctx, l.name) }); err != nil {
 			fmt.Fprintf(os.Stderr, "namespace %s is left behind: %v\n", l.name, err)
 			code = 1

@@ -25,6 +25,7 @@ const clusterType = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
 // TestXDSIsForItsOwnFleet asks the control plane for the configuration of a Gateway, with credentials that a proxy of another
 // Gateway, or anybody on the cluster's network, has.
 func TestXDSIsForItsOwnFleet(t *testing.T) {
+	t.Parallel()
 	in := connect(t)
 	one := newWorld(t, in, setup{proxies: 1, sims: 1, pools: openPool})
 	two := newWorld(t, in, setup{proxies: 1, sims: 1, pools: openPool})
