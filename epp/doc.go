@@ -2,4 +2,5 @@
 // shutdown. It opens no listener and reads no file; its caller does.
 //
 //	datalayer.Pools + config.Config -> EPP -> gRPC services, HTTP handler
+//	a changed configuration -> Reload -> the service of new streams
 package epp

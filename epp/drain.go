@@ -10,12 +10,18 @@ import (
 // drainTick is how often a draining picker looks whether it has become quiet.
 const drainTick = 50 * time.Millisecond
 
-// Drain takes the picker out of service: it reports not ready at once, goes on serving until no request has come for a few
-// seconds or DrainTimeout is over, then refuses new streams and waits for the open ones. ctx bounds all of it: when it ends,
-// what is still open is cut off. Every request has then released what it held.
-func (e *EPP) Drain(ctx context.Context) {
+// Unready reports not ready from now on, and changes nothing else: it is the first step of Drain, for those who have
+// something to do after it.
+func (e *EPP) Unready() {
 	e.draining.Store(true)
 	e.health.changed()
+}
+
+// Drain takes the picker out of service: it reports not ready at once, goes on serving until no request has come for
+// DrainQuiet or DrainTimeout is over, then refuses new streams and waits for the open ones. ctx bounds all of it: when it ends,
+// what is still open is cut off. Every request has then released what it held.
+func (e *EPP) Drain(ctx context.Context) {
+	e.Unready()
 	e.serveUntilQuiet(ctx)
 	e.health.stop()
 	e.mu.Lock()
@@ -27,21 +33,21 @@ func (e *EPP) Drain(ctx context.Context) {
 	}
 }
 
-// serveUntilQuiet returns when no stream has been open or come for drainQuiet, at DrainTimeout, or when ctx ends.
+// serveUntilQuiet returns when no stream has been open or come for DrainQuiet, at DrainTimeout, or when ctx ends.
 func (e *EPP) serveUntilQuiet(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, e.options.DrainTimeout)
 	defer cancel()
 	tick := time.NewTicker(drainTick)
 	defer tick.Stop()
-	opened, quietSince := e.service.Opened(), time.Now()
+	opened, quietSince := e.streams.opened.Load(), time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			if latest := e.service.Opened(); latest != opened || e.service.Streams() > 0 {
+			if latest := e.streams.opened.Load(); latest != opened || e.streams.open.Load() > 0 {
 				opened, quietSince = latest, now
-			} else if now.Sub(quietSince) >= drainQuiet {
+			} else if quiet := e.options.DrainQuiet; quiet > 0 && now.Sub(quietSince) >= quiet {
 				return
 			}
 		}

@@ -22,8 +22,8 @@ import (
 // DefaultDrainTimeout bounds how long a draining picker goes on serving.
 const DefaultDrainTimeout = 30 * time.Second
 
-// drainQuiet is how long no request may have come before a draining picker stops early: proxies check its health about
-// once a second, so by then they know.
+// drainQuiet is how long no request may have come before a draining picker stops early, unless told otherwise: proxies of
+// Switchyard check its health about once a second, so by then they know.
 const drainQuiet = 3 * time.Second
 
 // messageMargin is what a message may have beyond the body it carries: headers, attributes, metadata. Bytes.
@@ -40,10 +40,20 @@ type Options struct {
 	Synced func() bool
 	// MaxBody bounds a request body in bytes; 0: 64 MiB.
 	MaxBody int
+	// AppProtocol is the application protocol that DefaultPool asks for; nil or empty: any.
+	AppProtocol func() string
+	// Leading tells whether this replica leads; nil: there is no leader, every replica serves.
+	Leading func() bool
 	// DrainTimeout is how long Drain goes on serving; 0: DefaultDrainTimeout.
 	DrainTimeout time.Duration
+	// DrainQuiet ends a drain before DrainTimeout when no request has come for so long; 0: 3 s; below 0: never.
+	DrainQuiet time.Duration
 	// WithoutHealth leaves grpc.health.v1 out of the servers of GRPCServer.
 	WithoutHealth bool
+	// StreamMetrics has ext_proc streams counted and timed.
+	StreamMetrics bool
+	// Profiling adds /debug/pprof to Handler.
+	Profiling bool
 	// Registry takes the metrics and is what Handler serves; nil: one of its own.
 	Registry *prometheus.Registry
 	// Build is shown by the info series.
@@ -54,12 +64,15 @@ type Options struct {
 // EPP is an endpoint picker. Safe for concurrent use.
 type EPP struct {
 	options Options
-	service *extproc.Service
+	series  *metrics.Metrics
+	streams streams
 	health  *health
+	reloads *reloadMetrics
 
-	mu       sync.Mutex
-	servers  []*grpc.Server
-	draining atomic.Bool
+	reloading sync.Mutex // held while a configuration is replaced
+	mu        sync.Mutex
+	servers   []*grpc.Server
+	draining  atomic.Bool
 }
 
 // New makes a picker; it serves once its services are registered on a server.
@@ -85,33 +98,45 @@ func New(options Options) (*EPP, error) {
 	if options.Synced == nil {
 		options.Synced = func() bool { return len(options.Pools.List()) > 0 }
 	}
-	series, err := metrics.New(options.Registry, options.Build, options.Pools)
-	if err != nil {
+	if options.DrainQuiet == 0 {
+		options.DrainQuiet = drainQuiet
+	}
+	e := &EPP{options: options}
+	if err := e.registerMetrics(); err != nil {
 		return nil, fmt.Errorf("epp: registering metrics: %w", err)
 	}
-	for _, warning := range options.Config.Warnings {
-		options.Logger.Warn("configuration", "warning", warning)
-	}
-	e := &EPP{
-		options: options,
-		service: extproc.New(extproc.Options{
-			Pools:       options.Pools,
-			Config:      options.Config,
-			Metrics:     series,
-			DefaultPool: options.DefaultPool,
-			MaxBody:     options.MaxBody,
-			Logger:      options.Logger,
-		}),
-	}
-	e.health = newHealth(e.ready)
+	e.warn(options.Config)
+	e.streams.current.Store(newGeneration(e.extProcOptions(options.Config)))
+	e.health = newHealth(e.reachable, e.ready, options.Leading != nil)
 	return e, nil
+}
+
+func (e *EPP) registerMetrics() (err error) {
+	registry := e.options.Registry
+	if e.series, err = metrics.New(registry, e.options.Build, e.options.Pools); err != nil {
+		return err
+	}
+	if e.reloads, err = newReloadMetrics(registry); err != nil {
+		return err
+	}
+	if e.options.StreamMetrics {
+		e.streams.metrics, err = newStreamMetrics(registry)
+	}
+	return err
+}
+
+func (e *EPP) extProcOptions(c *config.Config) extproc.Options {
+	return extproc.Options{
+		Pools: e.options.Pools, Config: c, Metrics: e.series,
+		DefaultPool: e.options.DefaultPool, MaxBody: e.options.MaxBody, Logger: e.options.Logger,
+	}
 }
 
 // Run keeps the metrics of the pools' endpoints fresh until ctx ends.
 func (e *EPP) Run(ctx context.Context) error { return e.options.Pools.Run(ctx) }
 
 // Register adds the ext_proc service to a server made with ServerOptions.
-func (e *EPP) Register(registrar grpc.ServiceRegistrar) { e.service.Register(registrar) }
+func (e *EPP) Register(registrar grpc.ServiceRegistrar) { e.streams.register(registrar) }
 
 // RegisterHealth adds grpc.health.v1 to a server, which may be another one than that of Register.
 func (e *EPP) RegisterHealth(registrar grpc.ServiceRegistrar) { e.health.register(registrar) }
@@ -143,6 +168,3 @@ func (e *EPP) ServerOptions() []grpc.ServerOption {
 		grpc.WaitForHandlers(true),
 	}
 }
-
-// ready tells whether proxies should send requests here.
-func (e *EPP) ready() bool { return !e.draining.Load() && e.options.Synced() }

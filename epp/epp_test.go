@@ -128,9 +128,7 @@ func TestHealth(t *testing.T) {
 	s := start(t, epp.Options{})
 	s.expectHealth(map[string]healthv1.HealthCheckResponse_ServingStatus{
 		"": notServing, "readiness": notServing, extProc: notServing, "inference-extension": notServing, "liveness": serving})
-	if _, err := s.health("nobody"); status.Code(err) != codes.NotFound {
-		t.Errorf("an unknown service: %v", err)
-	}
+	s.expectHealth(map[string]healthv1.HealthCheckResponse_ServingStatus{"any other": notServing})
 	s.setPool("10.0.0.1:8000")
 	s.expectHealth(map[string]healthv1.HealthCheckResponse_ServingStatus{
 		"": serving, "readiness": serving, extProc: serving, "inference-extension": serving, "liveness": serving})

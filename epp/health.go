@@ -13,13 +13,12 @@ import (
 	"github.com/switchyard/switchyard/epp/extproc"
 )
 
-// Service names of health checks. The empty name, readiness, the ext_proc service and the older inference-extension tell
-// whether requests should come here. Liveness tells that the process works, whatever it waits for: a picker without pools,
-// or one that drains, is not to be killed.
+// Service names of health checks. The empty name, readiness and the ext_proc service tell whether requests should come here.
+// Liveness tells that the process works, whatever it waits for: a picker without pools, or one that drains, is not to be
+// killed. Without leader election any other name, such as inference-extension, tells whether the pool is known.
 const (
 	readiness = "readiness"
 	liveness  = "liveness"
-	older     = "inference-extension"
 )
 
 // watchInterval is how often a watched state is looked at, for causes that do not announce themselves.
@@ -28,7 +27,9 @@ const watchInterval = 250 * time.Millisecond
 // health serves grpc.health.v1 from the picker's own state.
 type health struct {
 	healthv1.UnimplementedHealthServer
-	ready func() bool
+	// reachable is ready without what other replicas and plugins have to say.
+	reachable, ready func() bool
+	leaderElection   bool
 
 	mu sync.Mutex
 	// change is closed, and replaced, when the state may have changed.
@@ -39,8 +40,9 @@ type health struct {
 	stopOnce sync.Once
 }
 
-func newHealth(ready func() bool) *health {
-	return &health{ready: ready, change: make(chan struct{}), stopped: make(chan struct{})}
+func newHealth(reachable, ready func() bool, leaderElection bool) *health {
+	return &health{reachable: reachable, ready: ready, leaderElection: leaderElection,
+		change: make(chan struct{}), stopped: make(chan struct{})}
 }
 
 func (h *health) register(registrar grpc.ServiceRegistrar) {
@@ -65,26 +67,27 @@ func (h *health) changes() <-chan struct{} {
 }
 
 func (h *health) status(service string) healthv1.HealthCheckResponse_ServingStatus {
+	serving := false
 	switch service {
 	case liveness:
-		return healthv1.HealthCheckResponse_SERVING
-	case "", readiness, older, extproc.ServiceName:
-		if h.ready() {
-			return healthv1.HealthCheckResponse_SERVING
+		serving = true
+	case "", readiness, extproc.ServiceName:
+		serving = h.ready()
+	default:
+		if h.leaderElection {
+			return healthv1.HealthCheckResponse_SERVICE_UNKNOWN
 		}
-		return healthv1.HealthCheckResponse_NOT_SERVING
+		serving = h.reachable()
 	}
-	return healthv1.HealthCheckResponse_SERVICE_UNKNOWN
+	if serving {
+		return healthv1.HealthCheckResponse_SERVING
+	}
+	return healthv1.HealthCheckResponse_NOT_SERVING
 }
 
-// Check implements grpc.health.v1.
+// Check implements grpc.health.v1. A name that is not known is answered with that status and no error, as pickers do.
 func (h *health) Check(_ context.Context, request *healthv1.HealthCheckRequest) (*healthv1.HealthCheckResponse, error) {
-	current := h.status(request.GetService())
-	if current == healthv1.HealthCheckResponse_SERVICE_UNKNOWN {
-		return nil, status.Errorf(codes.NotFound, "service %q is not known; ask for %q, %q or %q",
-			request.GetService(), readiness, liveness, extproc.ServiceName)
-	}
-	return &healthv1.HealthCheckResponse{Status: current}, nil
+	return &healthv1.HealthCheckResponse{Status: h.status(request.GetService())}, nil
 }
 
 // List implements grpc.health.v1.

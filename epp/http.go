@@ -3,6 +3,7 @@ package epp
 import (
 	"encoding/json"
 	"net/http"
+	"net/http/pprof"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -10,7 +11,8 @@ import (
 	"github.com/switchyard/switchyard/epp/datalayer"
 )
 
-// Handler serves /metrics and /debug/epp. It asks for no credentials: bind it where only those who may read it can reach it.
+// Handler serves /metrics, /debug/epp, /debug/plugins/state and, when the options say so, /debug/pprof. It asks for no
+// credentials: wrap it, or bind it where only those who may read it can reach it.
 func (e *EPP) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(e.options.Registry, promhttp.HandlerOpts{}))
@@ -20,6 +22,14 @@ func (e *EPP) Handler() http.Handler {
 		encoder.SetIndent("", "  ")
 		_ = encoder.Encode(e.debugState(time.Now()))
 	})
+	mux.HandleFunc("GET /debug/plugins/state", e.servePlugins)
+	if e.options.Profiling {
+		mux.HandleFunc("/debug/pprof/", pprof.Index)
+		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	}
 	return mux
 }
 
@@ -54,7 +64,7 @@ type debugEndpoint struct {
 }
 
 func (e *EPP) debugState(now time.Time) debugState {
-	state := debugState{Ready: e.ready(), Draining: e.draining.Load(), Streams: e.service.Streams(), Pools: []debugPool{}}
+	state := debugState{Ready: e.ready(), Draining: e.draining.Load(), Streams: e.streams.open.Load(), Pools: []debugPool{}}
 	for _, pool := range e.options.Pools.List() {
 		stats := pool.Index().Stats()
 		shown := debugPool{Name: pool.Key(), PrefixBlocks: stats.Blocks, PrefixEntries: stats.Pairs, PrefixServers: stats.Servers,

@@ -7,12 +7,15 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
+	"k8s.io/client-go/rest"
 
 	"github.com/switchyard/switchyard/epp"
 	"github.com/switchyard/switchyard/epp/datalayer"
@@ -20,80 +23,221 @@ import (
 	"github.com/switchyard/switchyard/internal/source"
 )
 
+// eppProcess is a picker with what it needs around it.
+type eppProcess struct {
+	flags   *eppFlags
+	log     *slog.Logger
+	config  compiledConfig
+	cluster *rest.Config // nil without one
+	objects objectSource
+	store   *source.Store
+	pools   *datalayer.Pools
+	loop    *pipeline.Pipeline // nil when a selector makes the pool
+	lease   *lease             // nil without leader election
+	picker  *epp.EPP
+}
+
 // runEPP serves until the command's context ends, then drains.
 func runEPP(cmd *cobra.Command, flags *eppFlags) error {
 	log, err := flags.log.open(cmd)
 	if err != nil {
 		return err
 	}
-	cfg, err := flags.config()
+	p := &eppProcess{flags: flags, log: log}
+	if err := p.prepare(); err != nil {
+		return err
+	}
+	return p.serve(cmd.Context())
+}
+
+// prepare makes all parts and starts none.
+func (p *eppProcess) prepare() (err error) {
+	f := p.flags
+	if p.config, err = f.config.load(); err != nil {
+		return err
+	}
+	if p.cluster, err = f.cluster(p.log); err != nil {
+		return err
+	}
+	if p.objects, err = f.objects(p.cluster, p.log); err != nil {
+		return err
+	}
+	scrape := f.scrape.options(p.log)
+	p.config.Apply(&scrape)
+	p.pools = datalayer.New(scrape)
+	p.store = source.NewStore()
+	if f.pool.selector == "" {
+		p.loop = pipeline.New(pipeline.Options{Store: p.store, Pools: f.followed(p.pools), Log: p.log})
+	}
+	if f.leaderElection {
+		if p.lease, err = p.newLease(); err != nil {
+			return err
+		}
+	}
+	p.warnOfFlags()
+	if p.picker, err = epp.New(p.pickerOptions()); err != nil {
+		return err
+	}
+	if p.lease != nil {
+		p.lease.changed = p.picker.LeadershipChanged
+	}
+	return nil
+}
+
+func (p *eppProcess) newLease() (*lease, error) {
+	replica, err := replicaName()
+	if err != nil {
+		return nil, err
+	}
+	namespace := p.flags.pool.inNamespace()
+	return newLease(p.cluster, namespace, leaseName(namespace, p.flags.pool.named()), replica, defaultLeaseTiming, p.log)
+}
+
+func (p *eppProcess) pickerOptions() epp.Options {
+	f := p.flags
+	options := epp.Options{
+		Pools: p.pools, Config: p.config.Config, DefaultPool: f.pool.key(), Synced: f.synced(p.pools), AppProtocol: p.appProtocol,
+		// 0 is as good as no time at all, not the default.
+		DrainTimeout: max(f.drain, time.Nanosecond), WithoutHealth: !f.healthChecking, StreamMetrics: f.rpc.metrics,
+		Profiling: f.page.profiling, Logger: p.log,
+	}
+	if p.lease != nil {
+		options.Leading = p.lease.held.Load
+	}
+	if f.manifests == "" {
+		// Proxies of others look up the picker in DNS or EndpointSlices: only the user knows how long that takes.
+		options.DrainQuiet = -1
+	}
+	return options
+}
+
+// warnOfFlags tells of flags that are accepted and do nothing.
+func (p *eppProcess) warnOfFlags() {
+	if p.flags.config.emitScores {
+		p.log.Warn("--emit-endpoint-scores has no effect: this version sends no scores")
+	}
+	if exporter := os.Getenv("OTEL_TRACES_EXPORTER"); p.flags.tracing && exporter != "" && exporter != "none" {
+		p.log.Warn("OTEL_TRACES_EXPORTER has no effect: this version exports no traces", "exporter", exporter)
+	}
+}
+
+// appProtocol is what the servers of the pool speak, empty when it does not say.
+func (p *eppProcess) appProtocol() string {
+	if p.loop == nil {
+		return ""
+	}
+	result, _ := p.loop.Latest()
+	namespace, name, named := strings.Cut(p.flags.pool.key(), "/")
+	if result == nil || !named {
+		return ""
+	}
+	pool, ok := result.Objects.InferencePools.Get(namespace, name)
+	if !ok {
+		return ""
+	}
+	return string(pool.Spec.AppProtocol)
+}
+
+// serve runs all parts until ctx ends or one of them fails.
+func (p *eppProcess) serve(ctx context.Context) error {
+	security, err := p.flags.security(p.log)
 	if err != nil {
 		return err
 	}
-	objects, err := flags.objects(log)
+	messages, err := p.flags.rpc.options()
 	if err != nil {
 		return err
 	}
-	security, err := flags.security(log)
+	listeners, err := p.flags.listen()
 	if err != nil {
 		return err
 	}
-	scrape := datalayer.Options{Logger: log}
-	cfg.Apply(&scrape)
-	pools := datalayer.New(scrape)
-	picker, err := epp.New(epp.Options{
-		Pools: pools, Config: cfg, DefaultPool: flags.defaultPool(), Synced: flags.synced(pools),
-		DrainTimeout: flags.drain, WithoutHealth: !flags.healthChecking, Logger: log,
-	})
+	page, servePage, err := p.flags.servePages(p.picker.Handler(), listeners[2], p.cluster, p.log)
 	if err != nil {
+		closeAll(listeners)
 		return err
 	}
-	listeners, err := flags.listen()
-	if err != nil {
-		return err
-	}
-	store := source.NewStore()
-	loop := pipeline.New(pipeline.Options{Store: store, Pools: flags.followed(pools), Log: log})
 	health := grpc.NewServer()
-	picker.RegisterHealth(health)
-	rpc := picker.GRPCServer(security...)
-	page := &http.Server{Handler: picker.Handler(), ReadHeaderTimeout: 5 * time.Second}
+	p.picker.RegisterHealth(health)
+	rpc := p.picker.GRPCServer(append(security, messages...)...)
 
 	background, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	group, background := errgroup.WithContext(background)
-	group.Go(func() error { return objects.Run(background, store) })
-	group.Go(func() error { return loop.Run(background) })
-	group.Go(func() error { return picker.Run(background) })
-	group.Go(func() error { flags.missPool(background, loop, pools, log); return nil })
+	p.start(group, background)
+	endLease := p.startLease(background)
 	group.Go(func() error { return rpc.Serve(listeners[0]) })
 	group.Go(func() error { return health.Serve(listeners[1]) })
 	group.Go(func() error {
-		if err := page.Serve(listeners[2]); !errors.Is(err, http.ErrServerClosed) {
+		if err := servePage(); !errors.Is(err, http.ErrServerClosed) {
 			return err
 		}
 		return nil
 	})
-	log.Info("picking", "ext_proc", listeners[0].Addr().String(), "tls", flags.secureServing,
-		"health", listeners[1].Addr().String(), "metrics", listeners[2].Addr().String(), "pool", flags.defaultPool())
+	p.log.Info("picking", "ext_proc", listeners[0].Addr().String(), "tls", p.flags.secureServing,
+		"health", listeners[1].Addr().String(), "metrics", listeners[2].Addr().String(), "pool", p.flags.pool.key())
 	select {
-	case <-cmd.Context().Done():
+	case <-ctx.Done():
 	case <-background.Done():
 	}
-	log.Info("draining", "within", flags.drain)
-	picker.Drain(background)
+	p.log.Info("draining", "within", p.flags.drain)
+	// Not ready first, so that nobody is sent here who would find another leader; then the lease, so that there is one soon.
+	p.picker.Unready()
+	endLease()
+	p.picker.Drain(background)
 	health.Stop()
 	_ = page.Close()
 	cancel()
 	return group.Wait()
 }
 
+// start runs what keeps the picker informed.
+func (p *eppProcess) start(group *errgroup.Group, ctx context.Context) {
+	group.Go(func() error { return p.objects.Run(ctx, p.store) })
+	group.Go(func() error { return p.picker.Run(ctx) })
+	group.Go(func() error { p.flags.config.follow(ctx, p.picker, p.config.text, p.log); return nil })
+	if p.loop == nil {
+		group.Go(func() error { return p.selectPods(ctx) })
+		return
+	}
+	group.Go(func() error { return p.loop.Run(ctx) })
+	group.Go(func() error { p.flags.missPool(ctx, p.loop, p.pools, p.log); return nil })
+}
+
+func (p *eppProcess) selectPods(ctx context.Context) error {
+	selector, err := p.flags.pool.labels()
+	if err != nil {
+		return err
+	}
+	pods := selectedPods{key: p.flags.pool.key(), namespace: p.flags.pool.inNamespace(), selector: selector,
+		ports: p.flags.pool.ports, store: p.store, pools: p.pools}
+	pods.run(ctx)
+	return nil
+}
+
+// startLease tries to lead. end gives the lease up and returns when that is done.
+func (p *eppProcess) startLease(ctx context.Context) (end func()) {
+	if p.lease == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		p.lease.run(ctx)
+	}()
+	return func() {
+		cancel()
+		<-ended
+	}
+}
+
 // synced tells whether the named pool is known, or any when none is named.
 func (f *eppFlags) synced(pools *datalayer.Pools) func() bool {
-	if f.poolName == "" {
+	key := f.pool.key()
+	if key == "" {
 		return nil
 	}
-	key := f.defaultPool()
 	return func() bool {
 		_, known := pools.Get(key)
 		return known
@@ -102,7 +246,7 @@ func (f *eppFlags) synced(pools *datalayer.Pools) func() bool {
 
 // missPool tells the log when there is no pool of the name given, and when it has come.
 func (f *eppFlags) missPool(ctx context.Context, loop *pipeline.Pipeline, pools *datalayer.Pools, log *slog.Logger) {
-	key := f.defaultPool()
+	key := f.pool.key()
 	if key == "" {
 		return
 	}
@@ -136,12 +280,16 @@ func (f *eppFlags) listen() ([]net.Listener, error) {
 	}{{"grpc-port", f.grpcPort}, {"grpc-health-port", f.healthPort}, {"metrics-port", f.metricsPort}} {
 		l, err := net.Listen("tcp", net.JoinHostPort(f.address(), strconv.Itoa(p.port)))
 		if err != nil {
-			for _, open := range out {
-				_ = open.Close()
-			}
+			closeAll(out)
 			return nil, fmt.Errorf("--%s: %w", p.flag, err)
 		}
 		out = append(out, l)
 	}
 	return out, nil
+}
+
+func closeAll(listeners []net.Listener) {
+	for _, l := range listeners {
+		_ = l.Close()
+	}
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 
+	"k8s.io/client-go/rest"
+
 	"github.com/switchyard/switchyard/epp/datalayer"
 	"github.com/switchyard/switchyard/internal/cluster"
 	"github.com/switchyard/switchyard/internal/pipeline"
@@ -18,20 +20,33 @@ type objectSource interface {
 	Run(ctx context.Context, store *source.Store) error
 }
 
-// pickedKinds are what a picker needs to know of a cluster; its role lets it see no others.
-var pickedKinds = []string{"InferencePool", "Pod"}
+// kinds are what the picker needs to know of a cluster; its role lets it see no others.
+func (p *eppPoolFlags) kinds() []string {
+	if p.selector != "" {
+		return []string{"Pod"}
+	}
+	return []string{"InferencePool", "Pod"}
+}
 
-// objects is the folder of -f or, without it, the pool's namespace on a cluster.
-func (f *eppFlags) objects(log *slog.Logger) (objectSource, error) {
+// cluster is how to reach the cluster, nil when objects come from a folder.
+func (f *eppFlags) cluster(log *slog.Logger) (*rest.Config, error) {
 	if f.manifests != "" {
-		return file.New(f.manifests, log), nil
+		return nil, nil
 	}
 	config, err := cluster.LoadConfig(f.kubeconfig)
 	if err != nil {
-		return nil, fmt.Errorf("reading pool %s from a cluster, since -f names no manifests: %w", f.defaultPool(), err)
+		return nil, fmt.Errorf("reading pool %s from a cluster, since -f names no manifests: %w", f.pool.key(), err)
 	}
 	directLibraryLogs(log)
-	return kube.New(kube.Options{Config: config, Namespaces: []string{f.namespace()}, Kinds: pickedKinds, Log: log})
+	return config, nil
+}
+
+// objects is the folder of -f or, without it, the pool's namespace on a cluster.
+func (f *eppFlags) objects(config *rest.Config, log *slog.Logger) (objectSource, error) {
+	if f.manifests != "" {
+		return file.New(f.manifests, log), nil
+	}
+	return kube.New(kube.Options{Config: config, Namespaces: []string{f.pool.inNamespace()}, Kinds: f.pool.kinds(), Log: log})
 }
 
 // followed is what the pipeline tells of pools: on a cluster that of the named one alone, for the others of its namespace
@@ -40,7 +55,7 @@ func (f *eppFlags) followed(pools *datalayer.Pools) pipeline.Pools {
 	if f.manifests != "" {
 		return pools
 	}
-	return onlyPool{key: f.defaultPool(), pools: pools}
+	return onlyPool{key: f.pool.key(), pools: pools}
 }
 
 // onlyPool passes on what concerns one pool.

@@ -15,11 +15,15 @@ func (f *eppFlags) security(log *slog.Logger) ([]grpc.ServerOption, error) {
 	if !f.secureServing {
 		return nil, nil
 	}
+	limits, err := f.limits()
+	if err != nil {
+		return nil, err
+	}
 	shown, err := f.certificate(log)
 	if err != nil {
 		return nil, err
 	}
-	return []grpc.ServerOption{grpc.Creds(credentials.NewTLS(certificate.ServerConfig(shown)))}, nil
+	return []grpc.ServerOption{grpc.Creds(credentials.NewTLS(certificate.ServerConfigWith(shown, limits)))}, nil
 }
 
 func (f *eppFlags) certificate(log *slog.Logger) (certificate.Source, error) {

@@ -1,8 +1,9 @@
 // Package certificate provides what the picker's port shows to proxies over TLS: a certificate from files that follows
-// their changes, or one made at start. It checks no client and writes no files.
+// their changes, or one made at start; and what its pages over HTTPS ask of clients. It writes no files.
 //
 //	folder with tls.crt and tls.key -> Files -> tls.Config
 //	SelfSigned -> tls.Config
+//	file with authorities -> Clients -> tls.Config
 package certificate
 
 import (
@@ -58,6 +59,9 @@ func Always(certificate *tls.Certificate) Source {
 }
 
 // ServerConfig is TLS for a gRPC server: 1.2 or newer, HTTP/2 by ALPN, clients without certificates.
-func ServerConfig(source Source) *tls.Config {
-	return &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2"}, GetCertificate: source}
+func ServerConfig(source Source) *tls.Config { return ServerConfigWith(source, Limits{}) }
+
+// ServerConfigWith is ServerConfig within limits.
+func ServerConfigWith(source Source, limits Limits) *tls.Config {
+	return limits.apply(&tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2"}, GetCertificate: source})
 }

@@ -80,8 +80,12 @@ func (c *compiler) buildPlugins(specs []pluginSpec) error {
 		}
 		c.plugins[built.name] = built
 		c.order = append(c.order, built)
+		c.config.Plugins = append(c.config.Plugins, Declared{Name: built.name, Type: built.typ, Plugin: built.built})
 		if prefix, ok := built.built.(Prefix); ok {
 			c.config.Prefix = prefix
+		}
+		if known := catalogue[built.typ]; known.stability == Deprecated {
+			c.warn("%s: type: %q is deprecated; use %s", describePlugin(i, spec), built.typ, known.instead)
 		}
 		switch built.role {
 		case roleResponse:
@@ -140,12 +144,12 @@ func (c *compiler) buildProfile(spec profileSpec) (*profile.Profile, error) {
 	built := &profile.Profile{Name: spec.Name}
 	for i, ref := range spec.Plugins {
 		where := fmt.Sprintf("plugins[%d]", i)
-		found, err := c.resolve(where, ref.PluginRef, roleFilter, roleScorer, rolePicker)
+		found, err := c.resolve(where, ref.PluginRef, roleFilter, roleScorer, rolePicker, roleDetector)
 		if err != nil {
 			return nil, err
 		}
 		switch found.role {
-		case roleFilter:
+		case roleFilter, roleDetector:
 			built.Filters = append(built.Filters, found.built.(scheduling.Filter))
 		case roleScorer:
 			weight := 1.0
@@ -212,12 +216,9 @@ func (c *compiler) chooseHandler() error {
 	if declared == nil && len(c.config.Profiles) > 1 {
 		return fmt.Errorf("schedulingProfiles: %d profiles need a profile handler among the plugins; keep one profile", len(c.config.Profiles))
 	}
-	handler, err := profile.NewSingle(nil, c.config.Profiles)
-	if err != nil {
-		return fmt.Errorf("plugins: %s: %w", profile.SingleType, err)
-	}
+	handler, err := c.buildHandler(declared)
 	c.config.Handler = handler
-	return nil
+	return err
 }
 
 func (c *compiler) warn(format string, args ...any) {

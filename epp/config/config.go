@@ -22,10 +22,13 @@ type Config struct {
 	Responses []response.Plugin
 	// RequestHeaders are the names of the request headers that plugins in use read, sorted.
 	RequestHeaders []string
+	// Plugins are those that the file declares, in its order.
+	Plugins []Declared
 	// Warnings tell what the file asks for that has no effect; for the log, once.
 	Warnings []string
 
-	overriders []scheduling.SubsetOverrider
+	overriders  []scheduling.SubsetOverrider
+	identifiers []scheduling.Identifier
 }
 
 // OverridesSubset tells whether a request with these headers is scheduled among the whole pool, whatever subset the proxy
@@ -55,7 +58,10 @@ func Default() *Config {
 }
 
 // Load compiles a configuration file. Errors name the field and what to change.
-func Load(text []byte) (*Config, error) {
+func Load(text []byte) (*Config, error) { return LoadWith(text, Options{}) }
+
+// LoadWith is Load with options.
+func LoadWith(text []byte, options Options) (*Config, error) {
 	doc, err := decodeDocument(text)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", kind, err)
@@ -63,6 +69,12 @@ func Load(text []byte) (*Config, error) {
 	config, err := compile(doc)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", kind, err)
+	}
+	if err := options.refuseExperimental(config.Plugins); err != nil {
+		return nil, fmt.Errorf("%s: %w", kind, err)
+	}
+	if options.IgnoreSubset {
+		config.overriders = append(config.overriders, everyRequest{})
 	}
 	return config, nil
 }

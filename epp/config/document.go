@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	kjson "sigs.k8s.io/json"
@@ -107,7 +108,10 @@ func decodeDocument(text []byte) (*document, error) {
 		return nil, err
 	}
 	if len(strict) > 0 {
-		return nil, fmt.Errorf("%w; remove it or correct its spelling", strict[0])
+		for i := range strict {
+			strict[i] = fmt.Errorf("%w; remove it or correct its spelling", strict[i])
+		}
+		return nil, errors.Join(strict...)
 	}
 	if doc.Kind != kind {
 		return nil, fmt.Errorf("kind: %q must be %q", doc.Kind, kind)

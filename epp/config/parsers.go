@@ -1,12 +1,36 @@
 package config
 
-import "github.com/switchyard/switchyard/epp/body"
+import (
+	"slices"
+
+	"github.com/switchyard/switchyard/epp/body"
+)
 
 // Parsers is the set of APIs whose bodies are read.
 type Parsers struct {
 	apis uint32
 	// passthrough takes what no other parser claims.
 	passthrough bool
+	types       []string
+}
+
+// parserProtocols lists the application protocols of servers whose requests a parser can read, for parsers that cannot
+// read those of any.
+var parserProtocols = map[string][]string{
+	"vllmgrpc-parser": {"kubernetes.io/h2c"},
+}
+
+// Speak tells whether every parser can read requests to servers of this application protocol; "" is any.
+func (p Parsers) Speak(protocol string) bool {
+	if protocol == "" {
+		return true
+	}
+	for _, parser := range p.types {
+		if spoken, limited := parserProtocols[parser]; limited && !slices.Contains(spoken, protocol) {
+			return false
+		}
+	}
+	return true
 }
 
 // parserAPIs lists what each parser claims; the passthrough parser claims nothing.
@@ -25,7 +49,7 @@ const passthroughParser = "passthrough-parser"
 var defaultParsers = []string{"openai-parser", "anthropic-parser", "vllmhttp-parser", passthroughParser}
 
 func newParsers(types []string) Parsers {
-	var parsers Parsers
+	parsers := Parsers{types: types}
 	for _, parser := range types {
 		if parser == passthroughParser {
 			parsers.passthrough = true

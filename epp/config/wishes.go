@@ -1,31 +1,47 @@
 package config
 
 import (
+	"reflect"
 	"slices"
 
+	"github.com/switchyard/switchyard/epp/response"
 	"github.com/switchyard/switchyard/epp/scheduling"
 )
 
 // noteWishes asks the plugins in use what they need from a request, so that requests carry nothing for plugins that are
 // only declared.
 func (c *compiler) noteWishes() {
-	note := func(plugin any) {
-		if reader, ok := plugin.(scheduling.HeaderReader); ok {
-			c.config.RequestHeaders = append(c.config.RequestHeaders, reader.RequestHeaders()...)
-		}
-		if overrider, ok := plugin.(scheduling.SubsetOverrider); ok {
-			c.config.overriders = append(c.config.overriders, overrider)
-		}
-	}
 	for _, p := range c.config.Profiles {
 		for _, filter := range p.Filters {
-			note(filter)
+			c.note(filter)
 		}
 		for _, weighted := range p.Scorers {
-			note(weighted.Scorer)
+			c.note(weighted.Scorer)
 		}
-		note(p.Picker)
+		c.note(p.Picker)
 	}
 	slices.Sort(c.config.RequestHeaders)
 	c.config.RequestHeaders = slices.Compact(c.config.RequestHeaders)
+}
+
+// note asks one plugin in use what it needs. A plugin of two profiles is asked twice, and has one say in answers.
+func (c *compiler) note(plugin any) {
+	if reader, ok := plugin.(scheduling.HeaderReader); ok {
+		c.config.RequestHeaders = append(c.config.RequestHeaders, reader.RequestHeaders()...)
+	}
+	if overrider, ok := plugin.(scheduling.SubsetOverrider); ok {
+		c.config.overriders = append(c.config.overriders, overrider)
+	}
+	if identifier, ok := plugin.(scheduling.Identifier); ok {
+		c.config.identifiers = append(c.config.identifiers, identifier)
+	}
+	if answers, ok := plugin.(response.Plugin); ok && !c.answers(plugin) {
+		c.config.Responses = append(c.config.Responses, answers)
+	}
+}
+
+// answers tells whether this very plugin has its say in answers already.
+func (c *compiler) answers(plugin any) bool {
+	return reflect.TypeOf(plugin).Comparable() &&
+		slices.ContainsFunc(c.config.Responses, func(known response.Plugin) bool { return any(known) == plugin })
 }

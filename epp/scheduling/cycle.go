@@ -28,8 +28,20 @@ type Cycle struct {
 	PrefixBlocks []int
 	// Loads is each candidate's load, read once so that all plugins judge the same instant.
 	Loads []Load
+	// Now is the instant of the decision.
+	Now time.Time
+	// Priority is that of the request's objective; below 0: the request may be shed.
+	Priority int
+	// BodyBytes is the size of the whole body as the client announced it, for bodies of which only the beginning is known;
+	// 0: not announced.
+	BodyBytes int
+	// Custom looks up numbers of an endpoint that Load does not have; nil: there are none. See Number.
+	Custom func(endpoint *datalayer.Endpoint, name string) (value float64, known bool)
+
+	attributes Headers
 
 	indices  []int
+	spare    []int
 	total    []float32
 	score    []float32
 	hits     []prefix.Hit
@@ -46,6 +58,8 @@ func NewCycle(request *body.Request, candidates []*datalayer.Endpoint, now time.
 	c := cycles.Get().(*Cycle)
 	c.Request = request
 	c.Headers = nil
+	c.Now, c.Priority, c.BodyBytes, c.Custom = now, 0, 0, nil
+	c.attributes = c.attributes[:0]
 	c.Candidates = candidates
 	c.Keys = c.Keys[:0]
 	c.BlockTokens = 0
@@ -64,6 +78,8 @@ func (c *Cycle) Release() {
 	c.Request = nil
 	c.Headers = nil
 	c.Candidates = nil
+	c.Custom = nil
+	clear(c.attributes)
 	if cap(c.Keys) <= maxKeptKeys {
 		cycles.Put(c)
 	}
@@ -96,6 +112,13 @@ func (c *Cycle) Indices() []int {
 		c.indices[i] = i
 	}
 	return c.indices
+}
+
+// Spare copies indices into a slice that the cycle owns, until the next call: for filters that may have to take back what
+// they removed.
+func (c *Cycle) Spare(indices []int) []int {
+	c.spare = append(c.spare[:0], indices...)
+	return c.spare
 }
 
 // Scratch returns two slices of n that the cycle owns, for totals (zeroed) and for one scorer's answer.

@@ -1,9 +1,10 @@
 // Package scheduling decides which of a pool's endpoints answers a request: the cycle that one decision works on, and the
-// three interfaces that plugins implement. It reads no metrics from the network, holds no state between decisions and
-// does not know the wire protocol. Plugins live beside it, one folder per family, one file per plugin, all of one shape:
+// interfaces that plugins implement. It reads no metrics from the network and does not know the wire protocol. What it
+// learns from decisions (Observer) lives in the plugin that needs it, bounded, and is gone with the process. Plugins live beside it, one folder per family, one file per plugin, all of one shape:
 // a Type constant, a constructor from strict JSON parameters, one method.
 //
-//	request + endpoints -> Cycle -> profile: filters -> weighted scorers -> picker -> indices of the chosen endpoints
+//	request + endpoints -> Cycle -> producers -> admitters
+//	  -> profile: filters -> weighted scorers -> picker -> indices of the chosen endpoints -> observers
 //
 // # Bursts between two scrapes
 //

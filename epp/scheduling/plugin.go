@@ -5,6 +5,12 @@ import "errors"
 // ErrFiltered says that a profile's filters removed every candidate.
 var ErrFiltered = errors.New("no endpoints available for the given request")
 
+// ErrNotAdmitted says that an Admitter refused a request. Errors of admitters wrap it; the client is to try again later.
+var ErrNotAdmitted = errors.New("request cannot be admitted")
+
+// ErrBadRequest says that a request asks for something that the configuration does not have. Trying again does not help.
+var ErrBadRequest = errors.New("invalid request")
+
 // Filter keeps the candidates that may serve the request.
 type Filter interface {
 	// Filter returns the members of in that stay, in their order. It may write over in and return a part of it.
@@ -36,4 +42,30 @@ type HeaderReader interface {
 type SubsetOverrider interface {
 	// OverridesSubset tells whether a request with these headers is such a one.
 	OverridesSubset(headers Headers) bool
+}
+
+// Observer is a filter, scorer or picker that learns from decisions.
+type Observer interface {
+	// Picked tells which candidates were chosen, best first, once for each decision of a profile that has the plugin and
+	// before the proxy has the answer: it must not block. chosen belongs to the cycle.
+	Picked(c *Cycle, chosen []int)
+}
+
+// Producer finds out something about a request that other plugins decide by. It runs once for each request, before
+// admitters, filters and scorers.
+type Producer interface {
+	// Produce puts what it found into the cycle (Cycle.PutAttribute).
+	Produce(c *Cycle)
+}
+
+// Admitter may refuse a request before anything is chosen.
+type Admitter interface {
+	// Admit returns nil or an error that wraps ErrNotAdmitted and tells the client why.
+	Admit(c *Cycle) error
+}
+
+// Identifier tells whom a request belongs to, for requests that name no fairness id themselves.
+type Identifier interface {
+	// Identity is empty when the request does not show it.
+	Identity(headers Headers) string
 }

@@ -20,7 +20,7 @@ type Role struct {
 	unlabeled bool
 }
 
-// NewDecode keeps endpoints that decode, and those without a role.
+// NewDecode keeps endpoints that decode by their label llm-d.ai/role, and those without the label. It takes no parameters.
 func NewDecode(parameters []byte) (*Role, error) {
 	return newRole(parameters, &Role{
 		values:    []string{"decode", "prefill-decode", "both", "encode-prefill-decode"},
@@ -28,14 +28,14 @@ func NewDecode(parameters []byte) (*Role, error) {
 	})
 }
 
-// NewPrefill keeps endpoints that do prefill.
+// NewPrefill keeps endpoints that do prefill by their label llm-d.ai/role. It takes no parameters.
 func NewPrefill(parameters []byte) (*Role, error) {
 	return newRole(parameters, &Role{
 		values: []string{"prefill", "encode-prefill", "prefill-decode", "both", "encode-prefill-decode"},
 	})
 }
 
-// NewEncode keeps endpoints that encode.
+// NewEncode keeps endpoints that encode by their label llm-d.ai/role. It takes no parameters.
 func NewEncode(parameters []byte) (*Role, error) {
 	return newRole(parameters, &Role{
 		values: []string{"encode", "encode-prefill", "encode-prefill-decode"},

@@ -97,3 +97,46 @@ func TestCountIsChecked(t *testing.T) {
 		}
 	}
 }
+
+func TestEveryPickerGivesAsManyAsAsked(t *testing.T) {
+	for name, build := range map[string]func([]byte) (scheduling.Picker, error){
+		"max score":       func(raw []byte) (scheduling.Picker, error) { return picker.NewMaxScore(raw) },
+		"random":          func(raw []byte) (scheduling.Picker, error) { return picker.NewRandom(raw) },
+		"weighted random": func(raw []byte) (scheduling.Picker, error) { return picker.NewWeightedRandom(raw) },
+	} {
+		p, err := build([]byte(`{"maxNumOfEndpoints":3}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for candidates, want := range map[int]int{1: 1, 2: 2, 3: 3, 7: 3} {
+			in, scores := make([]int, candidates), make([]float32, candidates)
+			for i := range in {
+				in[i], scores[i] = 10+i, float32(i)
+			}
+			got := slices.Sorted(slices.Values(p.Pick(idle(20), in, scores)))
+			if len(got) != want || len(slices.Compact(got)) != want || got[0] < 10 || got[len(got)-1] >= 10+candidates {
+				t.Errorf("%s of %d: picked %v, want %d of them, each once", name, candidates, got, want)
+			}
+		}
+		for _, bad := range []string{`{"maxNumOfEndpoints":0}`, `{"maxNumOfEndpoints":65}`, `{"maxNumOfEndpoint":1}`} {
+			if _, err := build([]byte(bad)); err == nil {
+				t.Errorf("%s: %s was accepted", name, bad)
+			}
+		}
+	}
+}
+
+func TestWeightedRandomDrawsWithoutReplacement(t *testing.T) {
+	p, _ := picker.NewWeightedRandom([]byte(`{"maxNumOfEndpoints":2}`))
+	second := 0
+	for range draws {
+		picked := p.Pick(idle(3), []int{0, 1, 2}, []float32{2, 1, 0})
+		if picked[0] == 2 || picked[1] == 2 {
+			t.Fatalf("picked %v: a score of zero comes before others", picked)
+		}
+		if picked[0] == 1 {
+			second++
+		}
+	}
+	expectShares(t, []float64{float64(second) / draws}, []float64{1.0 / 3})
+}

@@ -28,6 +28,7 @@ func NewSingle(parameters []byte, profiles []*Profile) (*Single, error) {
 	if len(profiles) != 1 {
 		return nil, fmt.Errorf("runs exactly one scheduling profile, there are %d", len(profiles))
 	}
+	profiles[0].prepare()
 	return &Single{profile: profiles[0]}, nil
 }
 

@@ -9,9 +9,6 @@ import (
 // PrefixCacheType is the type of PrefixCache.
 const PrefixCacheType = "prefix-cache-scorer"
 
-// ApproximatePrefixProducer is the only source of prefix matches so far.
-const ApproximatePrefixProducer = "approx-prefix-cache-producer"
-
 // PrefixCache prefers endpoints that hold the start of the prompt: matched blocks over all blocks, optionally blended with
 // the absolute length of the match.
 type PrefixCache struct {
@@ -37,9 +34,8 @@ func NewPrefixCache(parameters []byte) (*PrefixCache, error) {
 	if given.LengthScale <= 0 {
 		return nil, fmt.Errorf("parameters: matchLengthScaleTokens: %g is not above 0", given.LengthScale)
 	}
-	if given.Producer != "" && given.Producer != ApproximatePrefixProducer {
-		return nil, fmt.Errorf("parameters: prefixMatchInfoProducerName: %q is not supported by this version; leave it out or use %q",
-			given.Producer, ApproximatePrefixProducer)
+	if err := scheduling.OneProducer("prefixMatchInfoProducerName", given.Producer, scheduling.ApproximatePrefixProducer); err != nil {
+		return nil, err
 	}
 	return &PrefixCache{lengthWeight: given.LengthWeight, lengthScale: given.LengthScale}, nil
 }

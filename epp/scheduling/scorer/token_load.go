@@ -9,9 +9,6 @@ import (
 // TokenLoadType is the type of TokenLoad.
 const TokenLoadType = "token-load-scorer"
 
-// InFlightLoadProducer is the name under which configurations know the counters of requests and tokens in flight.
-const InFlightLoadProducer = "inflight-load-producer"
-
 // TokenLoad prefers endpoints with fewer tokens in flight from this process: 1 - min(1, tokens / threshold).
 type TokenLoad struct {
 	threshold float32
@@ -29,9 +26,8 @@ func NewTokenLoad(parameters []byte) (*TokenLoad, error) {
 	if given.Threshold <= 0 {
 		return nil, fmt.Errorf("parameters: queueThresholdTokens: %d is not above 0", given.Threshold)
 	}
-	if given.Producer != "" && given.Producer != InFlightLoadProducer {
-		return nil, fmt.Errorf("parameters: inFlightLoadProducerName: %q is not supported by this version; leave it out or use %q",
-			given.Producer, InFlightLoadProducer)
+	if err := scheduling.OneProducer("inFlightLoadProducerName", given.Producer, scheduling.InFlightLoadProducer); err != nil {
+		return nil, err
 	}
 	return &TokenLoad{threshold: float32(given.Threshold)}, nil
 }

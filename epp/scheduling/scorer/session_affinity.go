@@ -1,0 +1,41 @@
+package scorer
+
+import (
+	"github.com/switchyard/switchyard/epp/scheduling"
+	"github.com/switchyard/switchyard/epp/scheduling/session"
+)
+
+// SessionAffinityType is the type of SessionAffinity.
+const SessionAffinityType = "session-affinity-scorer"
+
+// SessionAffinity prefers the endpoint that the request's session is bound to: it scores 1, the others 0. Other scorers can
+// outweigh it; session-affinity-filter is the hard form. With the strategy encoded_endpoint_header the client carries the
+// binding: each answer has a header with a token that the client repeats in its next request. With session_id the client
+// names its session and this process remembers the endpoint, so only pickers that run alone can use it.
+type SessionAffinity struct {
+	*session.Affinity
+}
+
+// NewSessionAffinity reads `strategy` (encoded_endpoint_header; or session_id), `encodedEndpointHeaderConfig.header`
+// (x-session-token), and for session_id `sessionIdConfig`: `sources`, a list of which each names a `header` or an
+// `attribute` and the first that a request has counts (the header x-session-id), `evictionTtlSeconds` (300), after which an
+// unused session is forgotten, and `evictionSweepSeconds` (10), how often those are removed. `profileName` is for profile
+// handlers that run several profiles for one request and has no effect with the others.
+func NewSessionAffinity(parameters []byte) (*SessionAffinity, error) {
+	affinity, err := session.New(parameters)
+	return &SessionAffinity{affinity}, err
+}
+
+// Score implements scheduling.Scorer.
+func (s *SessionAffinity) Score(c *scheduling.Cycle, in []int, out []float32) {
+	clear(out)
+	bound, ok := s.Bound(c, in)
+	if !ok {
+		return
+	}
+	for k, i := range in {
+		if i == bound {
+			out[k] = 1
+		}
+	}
+}

@@ -1,0 +1,63 @@
+package epp
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// metricsNamespace begins the names of all series of a picker.
+const metricsNamespace = "llm_d_epp"
+
+// streamBuckets are seconds; a stream lasts as long as its request.
+var streamBuckets = []float64{.005, .025, .05, .1, .2, .4, .6, .8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60,
+	120, 180, 240, 300, 360, 480, 600, 900, 1200, 1800, 2700, 3600}
+
+// streamMetrics count ext_proc streams.
+type streamMetrics struct {
+	inFlight prometheus.Gauge
+	duration prometheus.Histogram
+	total    *prometheus.CounterVec
+}
+
+func newStreamMetrics(registerer prometheus.Registerer) (*streamMetrics, error) {
+	m := &streamMetrics{
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: metricsNamespace, Name: "extproc_streams_inflight",
+			Help: "[ALPHA] ext_proc streams open now."}),
+		duration: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: metricsNamespace, Name: "extproc_stream_duration_seconds",
+			Help: "[ALPHA] How long ext_proc streams were open.", Buckets: streamBuckets}),
+		total: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: metricsNamespace, Name: "extproc_streams_total",
+			Help: "[ALPHA] ext_proc streams that ended, by the gRPC code of their end."}, []string{"code"}),
+	}
+	return m, registerAll(registerer, m.inFlight, m.duration, m.total)
+}
+
+func registerAll(registerer prometheus.Registerer, collectors ...prometheus.Collector) error {
+	for _, collector := range collectors {
+		if err := registerer.Register(collector); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *streamMetrics) begin() { m.inFlight.Inc() }
+
+func (m *streamMetrics) end(began time.Time, err error) {
+	m.inFlight.Dec()
+	m.duration.Observe(time.Since(began).Seconds())
+	m.total.WithLabelValues(codeOf(err).String()).Inc()
+}
+
+// codeOf is the code that the proxy is told; errors of a context have no status of their own.
+func codeOf(err error) codes.Code {
+	if s, ok := status.FromError(err); ok {
+		return s.Code()
+	}
+	if c := status.FromContextError(err).Code(); c != codes.Unknown {
+		return c
+	}
+	return codes.Unknown
+}
