@@ -58,6 +58,9 @@ func (s *scratch) release() {
 func (s *Service) decide(x *exchange, ask *asked) (string, error) {
 	work := scratches.Get().(*scratch)
 	defer work.release()
+	if ask.fairness == "" {
+		ask.fairness = s.options.Config.Identity(ask.headers)
+	}
 	blockTokens, err := s.scan(x, ask, work)
 	s.count(x, work.request.Model, ask)
 	if err != nil {
@@ -115,17 +118,14 @@ func (s *Service) schedule(x *exchange, ask *asked, work *scratch, blockTokens i
 	}
 	cycle := scheduling.NewCycle(request, candidates, began)
 	defer cycle.Release()
-	cycle.Headers = ask.headers
+	cycle.Headers, cycle.BodyBytes = ask.headers, max(len(ask.body), ask.contentLength)
 	cycle.Keys = prefix.Chain(cycle.Keys, prefix.Seed(request.Model, request.CacheSalt), request.Blocks)
 	cycle.BlockTokens = blockTokens
 	cycle.Match(pool.Index())
 	chosen, err := s.options.Config.Handler.Schedule(cycle)
 	if err != nil {
 		s.options.Metrics.CountAttempt(request.Model, nil)
-		if errors.Is(err, scheduling.ErrFiltered) {
-			return "", saturated(err.Error())
-		}
-		return "", saturated("failed to find target endpoint: " + err.Error())
+		return "", unscheduled(err)
 	}
 	best := chosen[0]
 	held := cycle.PrefixBlocks[best]
@@ -135,6 +135,18 @@ func (s *Service) schedule(x *exchange, ask *asked, work *scratch, blockTokens i
 	s.options.Metrics.CountAttempt(request.Model, candidates[best])
 	s.options.Metrics.ObservePrefixHit(held, len(cycle.Keys))
 	return joinAddresses(candidates, chosen), nil
+}
+
+// unscheduled is what a client is told when no endpoint was chosen.
+func unscheduled(err error) *refusal {
+	switch {
+	case errors.Is(err, scheduling.ErrBadRequest):
+		return badRequest(err.Error())
+	case errors.Is(err, scheduling.ErrFiltered), errors.Is(err, scheduling.ErrNotAdmitted):
+		return saturated(err.Error())
+	default:
+		return saturated("failed to find target endpoint: " + err.Error())
+	}
 }
 
 // blockTokens is the block size of the pool's prefix keys.

@@ -27,6 +27,40 @@ plugins:
   parameters: {matchLabels: {no: such}}
 `
 
+// profilesByHeader has no profile for requests that name none.
+const profilesByHeader = `
+apiVersion: llm-d.ai/v1alpha1
+kind: EndpointPickerConfig
+plugins:
+- type: header-profile-handler
+- type: random-picker
+- type: agent-identity
+schedulingProfiles:
+- {name: prefill, plugins: [{pluginRef: random-picker}]}
+- {name: encode, plugins: [{pluginRef: random-picker}]}
+`
+
+// TestIdentityOfAnAgent counts a request that names no fairness id for the agent's session.
+func TestIdentityOfAnAgent(t *testing.T) {
+	for _, given := range []struct{ fairness, want string }{{"", "session-7"}, {"tenant", "tenant"}} {
+		p := startPicker(t, settings{endpoints: 2, config: profilesByHeader})
+		s := p.open()
+		headers := []string{":path", chatPath, "epp-profile", "encode", "x-claude-code-session-id", "session-7"}
+		if given.fairness != "" {
+			headers = append(headers, "x-llm-d-inference-fairness-id", given.fairness)
+		}
+		s.send(requestHeaders(false, headers...))
+		s.send(requestBody(chat("m", "x"), true))
+		if answer := s.receive(); answer.GetImmediateResponse() != nil {
+			t.Errorf("refused: %v", answer)
+		}
+		if p.metric("llm_d_epp_request_total", "fairness_id", given.want) != 1 {
+			t.Errorf("fairness id %q in the headers: the request is not counted for %s", given.fairness, given.want)
+		}
+		s.cancel()
+	}
+}
+
 // TestRefusals sends what is to be refused over both protocols.
 func TestRefusals(t *testing.T) {
 	for _, test := range []struct {
@@ -66,6 +100,8 @@ func TestRefusals(t *testing.T) {
 		{name: "filtered", settings: settings{config: nobodyFits}, path: chatPath, body: chat("m", "x"), status: 429,
 			text:   "inference error: ResourceExhausted - no endpoints available for the given request",
 			reason: "rejected-saturated", code: "ResourceExhausted"},
+		{name: "no profile", settings: settings{config: profilesByHeader}, path: chatPath, body: chat("m", "x"), status: 400,
+			text: "inference error: BadRequest - invalid request: header epp-profile does not name a scheduling profile", code: "BadRequest"},
 	} {
 		for _, protocol := range []string{"lean", "standard"} {
 			t.Run(test.name+"/"+protocol, func(t *testing.T) {
