@@ -24,7 +24,7 @@ export CGO_ENABLED = 0
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## start everything on this machine from examples/quickstart, until Ctrl-C
@@ -84,6 +84,13 @@ image: ## build the image bin/switchyard-image.tar, without Docker; PUSH=registr
 .PHONY: conformance
 conformance: ## the upstream suites and our own tests on a one-node cluster, or on that of KUBECONFIG; CONFORMANCE=--help
 	@conformance/run $(CONFORMANCE)
+
+.PHONY: conformance-check
+conformance-check: ## vet the modules under conformance, and their tests that need no cluster
+	@for m in gatewayapi inference resilience bench; do (cd conformance/$$m && $(GO) vet ./...) || exit 1; done
+	@cd conformance/gatewayapi && $(GO) test ./summary
+	@cd conformance/resilience && $(GO) test ./load
+	@cd conformance/bench && $(GO) test -timeout 5m ./...
 
 .PHONY: clean
 clean: ## remove what was built and fetched

@@ -29,17 +29,6 @@ choose_suites() {
 	((${#SUITES[@]})) || die "no suite has a test named $TEST"
 }
 
-# check_modules: vet, and the tests that need no cluster
-check_modules() {
-	local module
-	for module in gatewayapi inference resilience bench; do
-		attended 1200 "vet $module" "$LOGS/vet-$module.log" env -C "$HERE/$module" CGO_ENABLED=0 go vet -mod=readonly ./...
-	done
-	attended 600 "test summary" "$LOGS/test-summary.log" env -C "$HERE/gatewayapi" CGO_ENABLED=0 go test -mod=readonly ./summary
-	attended 600 "test load" "$LOGS/test-load.log" env -C "$HERE/resilience" CGO_ENABLED=0 go test -mod=readonly ./load
-	attended 600 "test bench" "$LOGS/test-bench.log" env -C "$HERE/bench" CGO_ENABLED=0 go test -mod=readonly ./...
-}
-
 go_program() { # OUR_MODULE PACKAGE NAME
 	attended 1800 "compile $3" "$LOGS/compile-$3.log" \
 		env -C "$HERE/$1" CGO_ENABLED=0 go build -mod=readonly -buildvcs=false -ldflags='-s -w' -o "$WORK/bin/$3" "$2"
