@@ -220,7 +220,7 @@ func (p *Pipeline) setPools(objects *source.Objects) {
 		key := source.KeyOf(pool).String()
 		seen[key] = true
 		p.poolsServed[key] = true
-		p.opts.Pools.Set(key, poolSpecs(objects.PoolEndpoints(pool)))
+		p.opts.Pools.Set(key, Specs(objects.PoolEndpoints(pool)))
 	}
 	for key := range p.poolsServed {
 		if !seen[key] {
@@ -230,7 +230,8 @@ func (p *Pipeline) setPools(objects *source.Objects) {
 	}
 }
 
-func poolSpecs(endpoints []source.PoolEndpoint) []datalayer.Spec {
+// Specs are endpoints as a picker knows them.
+func Specs(endpoints []source.PoolEndpoint) []datalayer.Spec {
 	specs := make([]datalayer.Spec, 0, len(endpoints))
 	for _, e := range endpoints {
 		specs = append(specs, datalayer.Spec{

@@ -31,9 +31,21 @@ func (e PoolEndpoint) Name() string { return e.Pod.Name + "-rank-" + strconv.Ito
 // PoolEndpoints lists the ready endpoints of a pool, ordered by address. A pod counts when it matches the
 // selector, has an IP, is Ready and is not being deleted.
 func (o *Objects) PoolEndpoints(pool *infv1.InferencePool) []PoolEndpoint {
+	ports := make([]uint16, len(pool.Spec.TargetPorts))
+	for rank, port := range pool.Spec.TargetPorts {
+		ports[rank] = uint16(port.Number)
+	}
+	out := o.PodEndpoints(pool.Namespace, ports, func(labels map[string]string) bool { return selects(pool.Spec.Selector, labels) })
+	slices.SortFunc(out, func(a, b PoolEndpoint) int { return a.Address.Compare(b.Address) })
+	return slices.CompactFunc(out, func(a, b PoolEndpoint) bool { return a.Address == b.Address })
+}
+
+// PodEndpoints lists the ready endpoints, on these ports, of the namespace's pods with labels that chosen takes; ordered by
+// pod and rank, also where two pods have one address.
+func (o *Objects) PodEndpoints(namespace string, ports []uint16, chosen func(labels map[string]string) bool) []PoolEndpoint {
 	var out []PoolEndpoint
-	for pod := range o.Pods.InNamespace(pool.Namespace) {
-		if !podReady(pod) || !selects(pool.Spec.Selector, pod.Labels) {
+	for pod := range o.Pods.InNamespace(namespace) {
+		if !PodReady(pod) || !chosen(pod.Labels) {
 			continue
 		}
 		ip, err := netip.ParseAddr(pod.Status.PodIP)
@@ -41,8 +53,7 @@ func (o *Objects) PoolEndpoints(pool *infv1.InferencePool) []PoolEndpoint {
 			continue
 		}
 		active := activePorts(pod)
-		for rank, port := range pool.Spec.TargetPorts {
-			n := uint16(port.Number)
+		for rank, n := range ports {
 			if active != nil && !slices.Contains(active, n) {
 				continue
 			}
@@ -54,11 +65,11 @@ func (o *Objects) PoolEndpoints(pool *infv1.InferencePool) []PoolEndpoint {
 			})
 		}
 	}
-	slices.SortFunc(out, func(a, b PoolEndpoint) int { return a.Address.Compare(b.Address) })
-	return slices.CompactFunc(out, func(a, b PoolEndpoint) bool { return a.Address == b.Address })
+	return out
 }
 
-func podReady(pod *corev1.Pod) bool {
+// PodReady tells whether a pod is Ready and not being deleted.
+func PodReady(pod *corev1.Pod) bool {
 	if pod.DeletionTimestamp != nil {
 		return false
 	}

@@ -3,7 +3,6 @@ package kubernetes
 import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/validation"
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/switchyard/switchyard/internal/source"
@@ -64,16 +63,8 @@ func (f fleet) labels() map[string]string {
 		out[k] = v
 	}
 	out[nameLabel], out[instanceLabel], out[managedByLabel] = nameValue, f.name, managedByValue
-	out[model.GatewayNameLabel] = gatewayLabel(f.gw.Key.Name)
+	out[model.GatewayNameLabel] = model.GatewayLabelValue(f.gw.Key.Name)
 	return out
-}
-
-// gatewayLabel is the Gateway's name where it may be the value of a label, which holds 63 bytes.
-func gatewayLabel(gateway string) string {
-	if len(validation.IsValidLabelValue(gateway)) > 0 {
-		return model.FleetName(gateway)
-	}
-	return gateway
 }
 
 func (f fleet) annotations(more map[string]string) map[string]string {

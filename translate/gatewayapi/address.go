@@ -96,7 +96,7 @@ func (x *index) serviceAddresses(object *gwv1.Gateway, service *corev1.Service) 
 func (x *index) fleetNodes(object *gwv1.Gateway) []netip.Addr {
 	var out []netip.Addr
 	for pod := range x.objects.Pods.InNamespace(object.Namespace) {
-		if pod.Labels[model.GatewayNameLabel] != model.GatewayLabelValue(object.Name) || !isReady(pod) {
+		if pod.Labels[model.GatewayNameLabel] != model.GatewayLabelValue(object.Name) || !source.PodReady(pod) {
 			continue
 		}
 		if ip, err := netip.ParseAddr(pod.Status.HostIP); err == nil {
@@ -105,12 +105,6 @@ func (x *index) fleetNodes(object *gwv1.Gateway) []netip.Addr {
 	}
 	slices.SortFunc(out, netip.Addr.Compare)
 	return slices.Compact(out)
-}
-
-func isReady(pod *corev1.Pod) bool {
-	return pod.DeletionTimestamp == nil && slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
-		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
-	})
 }
 
 func (x *index) hasReadyEndpoint(service source.Key) bool {
