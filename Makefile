@@ -44,6 +44,18 @@ test: tools ## format, vet, import rules and all tests, with a real Envoy
 	@echo "tests with real Envoys, alone on the machine since they measure; about five minutes ..."
 	$(GO) test -timeout 30m -count=1 ./internal/e2e
 
+# Those that read what others write: bodies, answers, metrics pages, configurations, messages.
+FUZZTIME ?= 60s
+
+.PHONY: fuzz
+fuzz: ## every fuzz test, for FUZZTIME (60s) each
+	@grep -rl --include='*_test.go' '^func Fuzz' epp xds translate internal | sort | while read -r file; do \
+	  for name in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9]*\).*/\1/p' $$file); do \
+	    echo "$$name ($$(dirname $$file)) ..."; \
+	    $(GO) test ./$$(dirname $$file) -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) >.fuzz.log 2>&1 || { cat .fuzz.log; rm -f .fuzz.log; exit 1; }; \
+	    tail -n 3 .fuzz.log | grep -m 1 elapsed; rm -f .fuzz.log; \
+	  done; done
+
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck
 	@out=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \

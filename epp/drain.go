@@ -18,11 +18,13 @@ func (e *EPP) Unready() {
 }
 
 // Drain takes the picker out of service: it reports not ready at once, goes on serving until no request has come for
-// DrainQuiet or DrainTimeout is over, then refuses new streams and waits for the open ones. ctx bounds all of it: when it ends,
+// DrainQuiet or DrainTimeout is over, then refuses new streams and what still
+// waits for room, and waits for the open ones. ctx bounds all of it: when it ends,
 // what is still open is cut off. Every request has then released what it held.
 func (e *EPP) Drain(ctx context.Context) {
 	e.Unready()
 	e.serveUntilQuiet(ctx)
+	e.flow.Load().Stop()
 	e.health.stop()
 	e.mu.Lock()
 	servers := e.servers

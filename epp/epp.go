@@ -16,7 +16,10 @@ import (
 	"github.com/switchyard/switchyard/epp/config"
 	"github.com/switchyard/switchyard/epp/datalayer"
 	"github.com/switchyard/switchyard/epp/extproc"
+	"github.com/switchyard/switchyard/epp/flowcontrol"
 	"github.com/switchyard/switchyard/epp/metrics"
+	"github.com/switchyard/switchyard/epp/objective"
+	"github.com/switchyard/switchyard/epp/tracing"
 )
 
 // DefaultDrainTimeout bounds how long a draining picker goes on serving.
@@ -32,6 +35,8 @@ const messageMargin = 1 << 20
 // Options of an EPP. Pools is required.
 type Options struct {
 	Pools *datalayer.Pools
+	// Rules gives the newest objectives and model rewrites, which may be nil; nil: there are none, ever.
+	Rules func() *objective.Rules
 	// Config is nil for the built-in default.
 	Config *config.Config
 	// DefaultPool ("namespace/name") is the pool of proxies that name none; empty: the only pool there is.
@@ -52,6 +57,12 @@ type Options struct {
 	WithoutHealth bool
 	// StreamMetrics has ext_proc streams counted and timed.
 	StreamMetrics bool
+	// Scores has proxies told the scores of all endpoints that were rated, beside the one chosen.
+	Scores bool
+	// Tracer shows requests in traces; nil: they are not traced. Whoever made it ends it, after Drain.
+	Tracer *tracing.Tracer
+	// LegacyMetrics has Handler show the metrics under their old names, too.
+	LegacyMetrics bool
 	// Profiling adds /debug/pprof to Handler.
 	Profiling bool
 	// Registry takes the metrics and is what Handler serves; nil: one of its own.
@@ -69,6 +80,9 @@ type EPP struct {
 	health  *health
 	reloads *reloadMetrics
 
+	flow    atomic.Pointer[flowcontrol.Controller] // made when a configuration first asks for it
+	swapped chan struct{}                          // another generation is in force
+
 	reloading sync.Mutex // held while a configuration is replaced
 	mu        sync.Mutex
 	servers   []*grpc.Server
@@ -82,6 +96,9 @@ func New(options Options) (*EPP, error) {
 	}
 	if options.Config == nil {
 		options.Config = config.Default()
+	}
+	if options.Rules == nil {
+		options.Rules = func() *objective.Rules { return nil }
 	}
 	if options.Logger == nil {
 		options.Logger = slog.Default()
@@ -101,12 +118,19 @@ func New(options Options) (*EPP, error) {
 	if options.DrainQuiet == 0 {
 		options.DrainQuiet = drainQuiet
 	}
-	e := &EPP{options: options}
+	e := &EPP{options: options, swapped: make(chan struct{}, 1)}
 	if err := e.registerMetrics(); err != nil {
 		return nil, fmt.Errorf("epp: registering metrics: %w", err)
 	}
 	e.warn(options.Config)
-	e.streams.current.Store(newGeneration(e.extProcOptions(options.Config)))
+	first, err := e.newGeneration(options.Config)
+	if err != nil {
+		return nil, fmt.Errorf("epp: %w", err)
+	}
+	e.streams.current.Store(first)
+	if err := e.watchPools(); err != nil {
+		return nil, fmt.Errorf("epp: %w", err)
+	}
 	e.health = newHealth(e.reachable, e.ready, options.Leading != nil)
 	return e, nil
 }
@@ -122,18 +146,36 @@ func (e *EPP) registerMetrics() (err error) {
 	if e.options.StreamMetrics {
 		e.streams.metrics, err = newStreamMetrics(registry)
 	}
+	if err != nil {
+		return err
+	}
+	return registry.Register(currentSeries{&e.streams})
+}
+
+// watchPools has requests that wait go on as soon as their pool has room.
+func (e *EPP) watchPools() error {
+	options := e.options.Pools.Options()
+	before := options.Changed
+	options.Changed = func(pool string) {
+		if before != nil {
+			before(pool)
+		}
+		e.flow.Load().Changed(pool)
+	}
+	return e.options.Pools.Reconfigure(options)
+}
+
+// Run keeps the metrics of the pools' endpoints fresh and has plugins do their own work until ctx ends.
+func (e *EPP) Run(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		e.runGenerations(ctx)
+	}()
+	err := e.options.Pools.Run(ctx)
+	<-done
 	return err
 }
-
-func (e *EPP) extProcOptions(c *config.Config) extproc.Options {
-	return extproc.Options{
-		Pools: e.options.Pools, Config: c, Metrics: e.series,
-		DefaultPool: e.options.DefaultPool, MaxBody: e.options.MaxBody, Logger: e.options.Logger,
-	}
-}
-
-// Run keeps the metrics of the pools' endpoints fresh until ctx ends.
-func (e *EPP) Run(ctx context.Context) error { return e.options.Pools.Run(ctx) }
 
 // Register adds the ext_proc service to a server made with ServerOptions.
 func (e *EPP) Register(registrar grpc.ServiceRegistrar) { e.streams.register(registrar) }

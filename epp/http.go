@@ -6,16 +6,18 @@ import (
 	"net/http/pprof"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/switchyard/switchyard/epp/datalayer"
+	"github.com/switchyard/switchyard/epp/metrics"
 )
 
 // Handler serves /metrics, /debug/epp, /debug/plugins/state and, when the options say so, /debug/pprof. It asks for no
 // credentials: wrap it, or bind it where only those who may read it can reach it.
 func (e *EPP) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(e.options.Registry, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(e.page(), promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /debug/epp", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		encoder := json.NewEncoder(w)
@@ -31,6 +33,14 @@ func (e *EPP) Handler() http.Handler {
 		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	}
 	return mux
+}
+
+// page is what /metrics shows.
+func (e *EPP) page() prometheus.Gatherer {
+	if e.options.LegacyMetrics {
+		return metrics.Legacy(e.options.Registry)
+	}
+	return e.options.Registry
 }
 
 type debugState struct {

@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/switchyard/switchyard/epp/config"
+	"github.com/switchyard/switchyard/epp/scheduling"
 )
 
 // reloadMetrics tell whether the configuration in force is the one that was written last.
@@ -35,12 +36,16 @@ func (e *EPP) Config() *config.Config { return e.streams.current.Load().config }
 
 // Reload puts the configuration that load gives in force for new requests. Those under way go on as they began. Prefix
 // index, requests in flight and the metrics of endpoints stay; entries of the index whose block size is no longer used are
-// never matched again and give way to new ones. When load fails, the configuration before goes on, and the error is logged
-// and counted as well as returned.
+// never matched again and give way to new ones. When load fails, or model servers cannot be asked as it says, the configuration
+// before goes on, and the error is logged and counted as well as returned.
 func (e *EPP) Reload(load func() (*config.Config, error)) error {
 	e.reloading.Lock()
 	defer e.reloading.Unlock()
 	next, err := load()
+	var made *generation
+	if err == nil {
+		made, err = e.replace(next)
+	}
 	if err != nil {
 		e.reloads.total.WithLabelValues("failure").Inc()
 		e.reloads.successful.Set(0)
@@ -49,18 +54,53 @@ func (e *EPP) Reload(load func() (*config.Config, error)) error {
 	}
 	e.warn(next)
 	restart := 0.0
-	if !next.SameDataLayer(e.options.Config) {
+	if !next.SameDiscovery(e.options.Config) {
 		restart = 1
-		e.options.Logger.Warn("a change of how model servers are asked for their metrics, or of the size of the prefix index, " +
-			"takes effect at the next start; all else is in force now")
+		e.options.Logger.Warn("a change of where endpoints come from takes effect at the next start; all else is in force now")
 	}
-	e.streams.current.Store(newGeneration(e.extProcOptions(next)))
+	e.streams.current.Store(made)
+	select {
+	case e.swapped <- struct{}{}:
+	default: // not noticed yet since the last time
+	}
 	e.reloads.total.WithLabelValues("success").Inc()
 	e.reloads.successful.Set(1)
 	e.reloads.restart.Set(restart)
 	e.options.Logger.Info("the changed configuration is in force")
 	e.health.changed()
 	return nil
+}
+
+// replace makes what is needed to serve by a configuration.
+func (e *EPP) replace(next *config.Config) (*generation, error) {
+	if err := e.reconfigure(next); err != nil {
+		return nil, err
+	}
+	takeOver(e.Config().Plugins, next.Plugins)
+	return e.newGeneration(next)
+}
+
+// takeOver has plugins go on with what those of the same name in the configuration before have learnt.
+func takeOver(before, next []config.Declared) {
+	learnt := map[string]any{}
+	for _, declared := range before {
+		learnt[declared.Name] = declared.Plugin
+	}
+	for _, declared := range next {
+		if successor, ok := declared.Plugin.(scheduling.Successor); ok && learnt[declared.Name] != nil {
+			successor.TakeOver(learnt[declared.Name])
+		}
+	}
+}
+
+// reconfigure has model servers asked and remembered as a configuration says.
+func (e *EPP) reconfigure(next *config.Config) error {
+	if next.SameDataLayer(e.Config()) {
+		return nil
+	}
+	options := e.options.Pools.Options()
+	next.Apply(&options)
+	return e.options.Pools.Reconfigure(options)
 }
 
 func (e *EPP) warn(c *config.Config) {

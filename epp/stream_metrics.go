@@ -11,9 +11,8 @@ import (
 // metricsNamespace begins the names of all series of a picker.
 const metricsNamespace = "llm_d_epp"
 
-// streamBuckets are seconds; a stream lasts as long as its request.
-var streamBuckets = []float64{.005, .025, .05, .1, .2, .4, .6, .8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60,
-	120, 180, 240, 300, 360, 480, 600, 900, 1200, 1800, 2700, 3600}
+// streamBuckets are seconds; a stream lasts as long as its request, so they reach further than those that dashboards know.
+var streamBuckets = []float64{.001, .005, .01, .05, .1, .5, 1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600}
 
 // streamMetrics count ext_proc streams.
 type streamMetrics struct {

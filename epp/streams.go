@@ -5,9 +5,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-
-	"github.com/switchyard/switchyard/epp/config"
-	"github.com/switchyard/switchyard/epp/extproc"
 )
 
 // streams is the ext_proc service that proxies see. Behind it stands the service of one configuration, which may be replaced
@@ -17,25 +14,6 @@ type streams struct {
 	open    atomic.Int64
 	opened  atomic.Int64
 	metrics *streamMetrics // nil: not asked for
-}
-
-// generation is the service of one configuration. It never changes.
-type generation struct {
-	config *config.Config
-	desc   *grpc.ServiceDesc
-	server any
-}
-
-// newGeneration makes the service of a configuration.
-func newGeneration(options extproc.Options) *generation {
-	g := &generation{config: options.Config}
-	extproc.New(options).Register(g)
-	return g
-}
-
-// RegisterService implements grpc.ServiceRegistrar: it takes the service as a server would.
-func (g *generation) RegisterService(desc *grpc.ServiceDesc, server any) {
-	g.desc, g.server = desc, server
 }
 
 // register adds the service to a server. Every generation has the same one stream.

@@ -11,10 +11,14 @@ func newEPP() *cobra.Command {
 		Short: "Run the endpoint picker alone",
 		Long: `Serves ext_proc over the Endpoint Picker Protocol and, to proxies that Switchyard configured, over its lean form.
 
-On a cluster it follows one InferencePool, named by --pool-name and --pool-namespace, and the Pods of its namespace;
-it needs to get, list and watch those two kinds there. With --endpoint-selector and --endpoint-target-ports it needs no
-pool: Pods alone. The cluster is that of --kubeconfig, of the environment's KUBECONFIG, or the one whose pod this runs in.
+On a cluster it follows one InferencePool, named by --pool-name and --pool-namespace, and of its namespace the Pods, the
+InferenceObjectives and the InferenceModelRewrites; it needs to get, list and watch these kinds there, the last two where
+their CRDs are installed. With --endpoint-selector and --endpoint-target-ports it needs no pool: Pods alone, without
+objectives and rewrites. The cluster is that of --kubeconfig, of the environment's KUBECONFIG, or the one whose pod this runs in.
 There, readers of /metrics show a bearer token, which the cluster is asked about; --metrics-endpoint-auth=false ends that.
+
+Without a cluster, a file can name the endpoints: declare file-discovery in the configuration and refer to it under
+dataLayer.discovery. --pool-name is a name for metrics then, and /metrics asks for no token.
 
 With -f it serves the InferencePools of a folder of manifests. Proxies then say which pool they mean; for those that do
 not, name one with --pool-name unless there is only one.
@@ -24,13 +28,19 @@ Changes of --config-file take effect at once; a file that cannot be used leaves 
 Proxies that "serve --picker" sends here speak plain HTTP/2: give --secure-serving=false for those.`,
 		Example: `  controlplane epp --pool-name llama --pool-namespace models
   controlplane epp -f manifests --secure-serving=false
+  controlplane epp --config-file file-discovery.yaml
   controlplane epp validate config.yaml`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			loaded, err := flags.config.load()
+			if err != nil {
+				return err
+			}
+			flags.pool.discovery = loaded.DiscoveryName
 			if err := flags.validate(cmd.Flags()); err != nil {
 				return err
 			}
-			return runEPP(cmd, &flags)
+			return runEPP(cmd, &flags, loaded)
 		},
 	}
 	manifestsFlag(cmd, &flags.manifests, "")

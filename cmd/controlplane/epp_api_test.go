@@ -23,6 +23,7 @@ var discard = slog.New(slog.DiscardHandler)
 // SubjectAccessReviews. It knows two tokens: reader may get every page, other may not.
 type clusterAPI struct {
 	server *httptest.Server
+	mux    *http.ServeMux
 
 	mu      sync.Mutex
 	version int
@@ -34,6 +35,7 @@ func newClusterAPI(t *testing.T) *clusterAPI {
 	t.Helper()
 	a := &clusterAPI{leases: map[string]map[string]any{}, reviews: map[string]int{}}
 	mux := http.NewServeMux()
+	a.mux = mux
 	pools, pods := strings.Split(pool, "---\n")[0], strings.Split(pool, "---\n")[1]
 	const group = "/apis/inference.networking.k8s.io"
 	mux.HandleFunc("GET "+group, func(w http.ResponseWriter, _ *http.Request) {

@@ -66,8 +66,15 @@ func TestAChangedConfigurationTakesEffect(t *testing.T) {
 	if shows(`llm_d_epp_extproc_streams_total{code="OK"} 0`)() {
 		t.Error("streams are not counted")
 	}
-	put(strings.Replace(string(config.DefaultText()), "- type: metrics-data-source", "- type: metrics-data-source\n  parameters: {port: 7}", 1))
-	p.eventually("a change of the data layer is told of", shows("llm_d_epp_config_restart_needed 1"))
+	put(strings.Replace(string(config.DefaultText()), "- type: metrics-data-source",
+		"- {type: file-discovery, parameters: {path: /none}}\n- type: metrics-data-source", 1) + "  discovery: {pluginRef: file-discovery}\n")
+	p.eventually("a change of where endpoints come from is told of", shows("llm_d_epp_config_restart_needed 1"))
+	if at, err := p.ask(conn); err != nil || at != "127.0.0.9:1" {
+		t.Errorf("picked %q, %v", at, err)
+	}
+	put(strings.Replace(string(config.DefaultText()), "- type: metrics-data-source", "- type: metrics-data-source\n"+
+		"  parameters: {scheme: https, caCertPath: /none/ca.pem}", 1))
+	p.eventually("certificates that cannot be read are refused", shows(`llm_d_epp_config_last_reload_successful 0`))
 }
 
 // run runs a subcommand.

@@ -68,9 +68,12 @@ func (f *eppFlags) validate(set *pflag.FlagSet) error {
 	if f.certPath != "" && !f.secureServing {
 		return errors.New("--cert-path has no use with --secure-serving=false; leave one of them out")
 	}
-	if f.manifests == "" && f.pool.name == "" && f.pool.selector == "" {
+	if f.manifests == "" && f.pool.name == "" && f.pool.selector == "" && !f.pool.discovers() {
 		return errors.New("nothing to pick from: name the InferencePool with --pool-name (and --pool-namespace), or the pods with " +
-			"--endpoint-selector, on a cluster; or a folder of manifests with -f")
+			"--endpoint-selector, on a cluster; or a folder of manifests with -f; or a file of endpoints with file-discovery in the configuration")
+	}
+	if err := f.validateDiscovery(); err != nil {
+		return err
 	}
 	if f.manifests != "" {
 		if _, err := os.Stat(f.manifests); err != nil {
@@ -89,7 +92,7 @@ func (f *eppFlags) validate(set *pflag.FlagSet) error {
 	if err := f.pool.validate(); err != nil {
 		return err
 	}
-	if err := f.page.validate(set, f.manifests != ""); err != nil {
+	if err := f.page.validate(set, f.withoutCluster()); err != nil {
 		return err
 	}
 	if err := f.rpc.validate(); err != nil {

@@ -258,8 +258,8 @@ func TestScrapeOptions(t *testing.T) {
 		"":                                  {Interval: 50 * time.Millisecond, StaleAfter: 2 * time.Second},
 		"--refresh-metrics-interval 5ms":    {Interval: 50 * time.Millisecond, StaleAfter: 2 * time.Second},
 		"--refresh-metrics-interval 200ms":  {Interval: 200 * time.Millisecond, StaleAfter: 2 * time.Second},
-		"--metrics-staleness-threshold 1s":  {Interval: 50 * time.Millisecond, StaleAfter: time.Second, IdleInterval: 500 * time.Millisecond},
-		"--metrics-staleness-threshold 1ms": {Interval: 50 * time.Millisecond, StaleAfter: time.Millisecond, IdleInterval: 50 * time.Millisecond},
+		"--metrics-staleness-threshold 1s":  {Interval: 50 * time.Millisecond, StaleAfter: time.Second},
+		"--metrics-staleness-threshold 1ms": {Interval: 50 * time.Millisecond, StaleAfter: time.Millisecond},
 	} {
 		var flags eppScrapeFlags
 		set := pflag.NewFlagSet("epp", pflag.ContinueOnError)

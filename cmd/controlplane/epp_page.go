@@ -21,12 +21,14 @@ type eppPageFlags struct {
 	certDir   string
 	clientCA  string
 	profiling bool
+	legacy    bool
 }
 
 func (p *eppPageFlags) register(set *pflag.FlagSet) {
 	set.BoolVar(&p.auth, "metrics-endpoint-auth", true, "ask the cluster whether the bearer token of a request may read the page; without a cluster: false")
 	set.StringVar(&p.certDir, "metrics-cert-dir", "", "folder with tls.crt and tls.key for the port of /metrics; default: plain HTTP")
 	set.StringVar(&p.clientCA, "metrics-client-ca-file", "", "authorities (PEM) of which clients of that port need a certificate")
+	set.BoolVar(&p.legacy, "legacy-metrics", false, "show the metrics under the names of earlier llm-d Router versions, too, for dashboards that ask for those")
 	set.BoolVar(&p.profiling, "enable-pprof", true, "serve /debug/pprof on the port of /metrics")
 }
 
@@ -34,7 +36,7 @@ func (p *eppPageFlags) register(set *pflag.FlagSet) {
 func (p *eppPageFlags) validate(set *pflag.FlagSet, withoutCluster bool) error {
 	if withoutCluster {
 		if set.Changed("metrics-endpoint-auth") && p.auth {
-			return errors.New("--metrics-endpoint-auth asks a cluster about tokens, and with -f there is none; leave it out, " +
+			return errors.New("--metrics-endpoint-auth asks a cluster about tokens, and with -f or file discovery there is none; leave it out, " +
 				"and use --metrics-client-ca-file to let in certain clients only")
 		}
 		p.auth = false

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -116,5 +117,20 @@ func TestPagesOfAFolder(t *testing.T) {
 	response.Body.Close()
 	if response.StatusCode != http.StatusMethodNotAllowed {
 		t.Errorf("POST /debug/plugins/state: %d", response.StatusCode)
+	}
+}
+
+// TestOldNamesOfMetrics: they are shown when they are asked for.
+func TestOldNamesOfMetrics(t *testing.T) {
+	noLeaks(t)
+	manifests := t.TempDir()
+	writeFile(t, filepath.Join(manifests, "pool.yaml"), pool)
+	for flag, want := range map[string]bool{"--legacy-metrics": true, "--legacy-metrics=false": false, "--enable-pprof": false} {
+		p := startEPP(t, "-f", manifests, flag)
+		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+		_, text := page(t, client, "http://"+p.log.line("picking")["metrics"].(string)+"/metrics", "")
+		if !strings.Contains(text, "\nllm_d_epp_info{") || strings.Contains(text, "\ninference_extension_info{") != want {
+			t.Errorf("%s: old names are to be there: %v\n%s", flag, want, text)
+		}
 	}
 }

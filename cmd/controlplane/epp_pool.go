@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -24,7 +25,11 @@ type eppPoolFlags struct {
 	group     string
 	selector  string
 	ports     []int
+	// discovery is the name of the plugin that discovers endpoints, empty when a cluster or a folder tells of them.
+	discovery string
 }
+
+func (p *eppPoolFlags) discovers() bool { return p.discovery != "" }
 
 func (p *eppPoolFlags) register(set *pflag.FlagSet) {
 	set.StringVar(&p.name, "pool-name", "", "InferencePool to follow; with -f: the one of proxies that name none")
@@ -110,10 +115,11 @@ func (p *eppPoolFlags) inNamespace() string {
 	return "default"
 }
 
-// named is the name of the pool, of a pool made of a selector that of the picker's own Deployment; empty when none is named.
+// named is the name of the pool, of a pool made of a selector that of the picker's own Deployment, of one that is discovered
+// that of the plugin unless another is given; empty when none is named.
 func (p *eppPoolFlags) named() string {
 	if p.selector == "" {
-		return p.name
+		return cmp.Or(p.name, p.discovery)
 	}
 	deployment, err := deploymentOf(os.Getenv("POD_NAME"))
 	if err != nil {

@@ -10,8 +10,10 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
@@ -19,6 +21,7 @@ import (
 
 	"github.com/switchyard/switchyard/epp"
 	"github.com/switchyard/switchyard/epp/datalayer"
+	"github.com/switchyard/switchyard/epp/objective"
 	"github.com/switchyard/switchyard/internal/pipeline"
 	"github.com/switchyard/switchyard/internal/source"
 )
@@ -29,21 +32,25 @@ type eppProcess struct {
 	log     *slog.Logger
 	config  compiledConfig
 	cluster *rest.Config // nil without one
-	objects objectSource
+	objects objectSource // nil when a file tells of endpoints
 	store   *source.Store
 	pools   *datalayer.Pools
-	loop    *pipeline.Pipeline // nil when a selector makes the pool
-	lease   *lease             // nil without leader election
+	loop    *pipeline.Pipeline              // nil when a selector or a file makes the pool
+	rules   atomic.Pointer[objective.Rules] // holds none when a selector or a file makes the pool
+	found   *discoveredPool                 // nil unless a file makes the pool
+	lease   *lease                          // nil without leader election
 	picker  *epp.EPP
+
+	registry *prometheus.Registry
 }
 
 // runEPP serves until the command's context ends, then drains.
-func runEPP(cmd *cobra.Command, flags *eppFlags) error {
+func runEPP(cmd *cobra.Command, flags *eppFlags, config compiledConfig) error {
 	log, err := flags.log.open(cmd)
 	if err != nil {
 		return err
 	}
-	p := &eppProcess{flags: flags, log: log}
+	p := &eppProcess{flags: flags, log: log, config: config, registry: prometheus.NewRegistry()}
 	if err := p.prepare(); err != nil {
 		return err
 	}
@@ -53,21 +60,25 @@ func runEPP(cmd *cobra.Command, flags *eppFlags) error {
 // prepare makes all parts and starts none.
 func (p *eppProcess) prepare() (err error) {
 	f := p.flags
-	if p.config, err = f.config.load(); err != nil {
-		return err
-	}
 	if p.cluster, err = f.cluster(p.log); err != nil {
-		return err
-	}
-	if p.objects, err = f.objects(p.cluster, p.log); err != nil {
 		return err
 	}
 	scrape := f.scrape.options(p.log)
 	p.config.Apply(&scrape)
+	if err := scrape.Check(); err != nil {
+		return fmt.Errorf("configuration: dataLayer: %w", err)
+	}
 	p.pools = datalayer.New(scrape)
 	p.store = source.NewStore()
-	if f.pool.selector == "" {
-		p.loop = pipeline.New(pipeline.Options{Store: p.store, Pools: f.followed(p.pools), Log: p.log})
+	if f.pool.discovers() {
+		if p.found, err = discoverPool(p.config.Config, f.pool.key(), p.pools, p.registry, p.log); err != nil {
+			return err
+		}
+	} else if p.objects, err = f.objects(p.cluster, p.log); err != nil {
+		return err
+	}
+	if f.pool.selector == "" && p.found == nil {
+		p.loop = pipeline.New(pipeline.Options{Store: p.store, Pools: f.followed(p.pools), Rules: &p.rules, Log: p.log})
 	}
 	if f.leaderElection {
 		if p.lease, err = p.newLease(); err != nil {
@@ -96,10 +107,10 @@ func (p *eppProcess) newLease() (*lease, error) {
 func (p *eppProcess) pickerOptions() epp.Options {
 	f := p.flags
 	options := epp.Options{
-		Pools: p.pools, Config: p.config.Config, DefaultPool: f.pool.key(), Synced: f.synced(p.pools), AppProtocol: p.appProtocol,
+		Pools: p.pools, Rules: p.rules.Load, Config: p.config.Config, DefaultPool: f.pool.key(), Synced: f.synced(p.pools), AppProtocol: p.appProtocol,
 		// 0 is as good as no time at all, not the default.
-		DrainTimeout: max(f.drain, time.Nanosecond), WithoutHealth: !f.healthChecking, StreamMetrics: f.rpc.metrics,
-		Profiling: f.page.profiling, Logger: p.log,
+		DrainTimeout: max(f.drain, time.Nanosecond), WithoutHealth: !f.healthChecking, StreamMetrics: f.rpc.metrics, LegacyMetrics: f.page.legacy,
+		Profiling: f.page.profiling, Registry: p.registry, Logger: p.log,
 	}
 	if p.lease != nil {
 		options.Leading = p.lease.held.Load
@@ -193,9 +204,13 @@ func (p *eppProcess) serve(ctx context.Context) error {
 
 // start runs what keeps the picker informed.
 func (p *eppProcess) start(group *errgroup.Group, ctx context.Context) {
-	group.Go(func() error { return p.objects.Run(ctx, p.store) })
 	group.Go(func() error { return p.picker.Run(ctx) })
 	group.Go(func() error { p.flags.config.follow(ctx, p.picker, p.config.text, p.log); return nil })
+	if p.found != nil {
+		group.Go(func() error { p.found.follow(ctx); return nil })
+		return
+	}
+	group.Go(func() error { return p.objects.Run(ctx, p.store) })
 	if p.loop == nil {
 		group.Go(func() error { return p.selectPods(ctx) })
 		return

@@ -58,14 +58,5 @@ func (s *eppScrapeFlags) validate(set *pflag.FlagSet) error {
 
 // options for the data layer, before the configuration has its say.
 func (s *eppScrapeFlags) options(log *slog.Logger) datalayer.Options {
-	options := datalayer.Options{Interval: max(s.interval, leastInterval), StaleAfter: s.stale, Logger: log}
-	// Servers without traffic are asked each second, unless that would let their numbers go stale between.
-	if half := s.stale / 2; half < time.Second {
-		options.IdleInterval = max(half, options.Interval)
-	}
-	if s.stale < 2*options.Interval {
-		log.Warn("metrics go stale before they are asked for again; numbers count for twice the interval instead",
-			"--metrics-staleness-threshold", s.stale, "--refresh-metrics-interval", options.Interval)
-	}
-	return options
+	return datalayer.Options{Interval: max(s.interval, leastInterval), StaleAfter: s.stale, Logger: log}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/switchyard/switchyard/internal/source"
 	"github.com/switchyard/switchyard/internal/source/file"
 	"github.com/switchyard/switchyard/internal/source/kube"
+	"github.com/switchyard/switchyard/internal/source/llmd"
 )
 
 // objectSource fills a store until its context ends.
@@ -25,12 +26,15 @@ func (p *eppPoolFlags) kinds() []string {
 	if p.selector != "" {
 		return []string{"Pod"}
 	}
-	return []string{"InferencePool", "Pod"}
+	return []string{"InferencePool", "Pod", llmd.ObjectiveKind, llmd.RewriteKind}
 }
 
-// cluster is how to reach the cluster, nil when objects come from a folder.
+// withoutCluster tells that endpoints come from a folder of manifests, or from a file.
+func (f *eppFlags) withoutCluster() bool { return f.manifests != "" || f.pool.discovers() }
+
+// cluster is how to reach the cluster, nil when there is none.
 func (f *eppFlags) cluster(log *slog.Logger) (*rest.Config, error) {
-	if f.manifests != "" {
+	if f.withoutCluster() {
 		return nil, nil
 	}
 	config, err := cluster.LoadConfig(f.kubeconfig)

@@ -67,6 +67,13 @@ var forbidden = []right{
 	{Verb: "update", Group: "gateway.networking.k8s.io", Resource: "httproutes"},
 	{Verb: "delete", Group: "gateway.networking.k8s.io", Resource: "gatewayclasses"},
 	{Verb: "update", Group: "inference.networking.k8s.io", Resource: "inferencepools"},
+	{Verb: "create", Group: "llm-d.ai", Resource: "inferenceobjectives"},
+	{Verb: "update", Group: "llm-d.ai", Resource: "inferenceobjectives"},
+	{Verb: "patch", Group: "llm-d.ai", Resource: "inferencemodelrewrites"},
+	{Verb: "delete", Group: "llm-d.ai", Resource: "inferencemodelrewrites"},
+	{Verb: "update", Group: "inference.networking.x-k8s.io", Resource: "inferenceobjectives"},
+	{Verb: "delete", Group: "inference.networking.x-k8s.io", Resource: "inferencemodelrewrites"},
+	{Verb: "list", Group: "inference.networking.x-k8s.io", Resource: "inferencepools"},
 	{Verb: "create", Group: "admissionregistration.k8s.io", Resource: "validatingwebhookconfigurations"},
 	{Verb: "update", Group: "apiextensions.k8s.io", Resource: "customresourcedefinitions"},
 	{Verb: "create", Group: "certificates.k8s.io", Resource: "certificatesigningrequests"},
@@ -82,11 +89,11 @@ func TestRoleIsEnoughAndNoMore(t *testing.T) {
 		t.Fatal(err)
 	}
 	account := serviceAccount(d)
-	for _, needed := range []right{
-		{Verb: "list", Group: "gateway.networking.k8s.io", Resource: "gateways"},
-		{Verb: "patch", Group: "gateway.networking.k8s.io", Resource: "gateways", Subresource: "status"},
-		{Verb: "create", Group: "apps", Resource: "deployments", Namespace: "default"},
-	} {
+	for _, needed := range append(rulesRights(),
+		right{Verb: "list", Group: "gateway.networking.k8s.io", Resource: "gateways"},
+		right{Verb: "patch", Group: "gateway.networking.k8s.io", Resource: "gateways", Subresource: "status"},
+		right{Verb: "create", Group: "apps", Resource: "deployments", Namespace: "default"},
+	) {
 		if !in.may(t, account, needed) {
 			t.Errorf("%s may not %s, so that this is not the account of a working control plane", account.Name, describe(needed))
 		}
@@ -99,6 +106,19 @@ func TestRoleIsEnoughAndNoMore(t *testing.T) {
 			}
 		}
 	}
+}
+
+// rulesRights are what objectives and model rewrites need. No other test has any of both groups.
+func rulesRights() (out []right) {
+	for _, group := range []string{"llm-d.ai", "inference.networking.x-k8s.io"} {
+		for _, resource := range []string{"inferenceobjectives", "inferencemodelrewrites"} {
+			for _, verb := range []string{"get", "list", "watch"} {
+				out = append(out, right{Verb: verb, Group: group, Resource: resource})
+			}
+			out = append(out, right{Verb: "patch", Group: group, Resource: resource, Subresource: "status"})
+		}
+	}
+	return out
 }
 
 // expectForbidden checks that an account may do nothing of what is forbidden; the empty namespace means all of them.

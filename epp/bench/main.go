@@ -72,6 +72,13 @@ func printTable(perServer time.Duration, rounds, inFlight int) error {
 	for _, kind := range kinds {
 		fmt.Printf("%s, 1 000 tokens out / 10 tokens out: %.2f\n", kind, cost[nameLongAnswer][kind].cpu/cost[nameShortAnswer][kind].cpu)
 	}
+	one := oneCore()
+	got, cores, err := measureOneCore(pages.port, one, perServer)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("picker on one core, %s: wait for a pick p50 %s, p95 %s, p99 %s; %.2f cores\n", one.name,
+		quantile(got.waited, .5), quantile(got.waited, .95), quantile(got.waited, .99), cores)
 	if inFlight == 0 {
 		return nil
 	}

@@ -30,14 +30,15 @@ type server struct {
 	conns   []*grpc.ClientConn
 }
 
-// startServer starts this binary again as a server.
-func startServer(kind, metricsPort string) (*server, error) {
+// startServer starts this binary again as a server. The environment is added to that of this process.
+func startServer(kind, metricsPort string, environment ...string) (*server, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	command := exec.Command(self, "-serve", kind, "-metrics", metricsPort)
 	command.Stderr = os.Stderr
+	command.Env = append(os.Environ(), environment...)
 	ask, err := command.StdinPipe()
 	if err != nil {
 		return nil, err
@@ -120,6 +121,19 @@ func (s *server) warmUp(load workload, length time.Duration) error {
 	ignore := func(int64) error { return nil }
 	_, err := drive(s.conns, &load, length, ignore, ignore)
 	return err
+}
+
+// measureOneCore has a picker on one core serve a workload with an open loop, and tells also how much of the core it needed.
+func measureOneCore(metricsPort string, load workload, length time.Duration) (got measured, cores float64, err error) {
+	s, err := startServer(picker, metricsPort, "GOMAXPROCS=1")
+	if err != nil {
+		return measured{}, 0, err
+	}
+	defer s.stop()
+	if got, err = s.measure(load, length); err != nil {
+		return measured{}, 0, err
+	}
+	return got, got.cpu / 1000 * float64(load.rate), nil
 }
 
 // measureMemory holds n requests in flight and returns resident bytes per request above what the process had before.

@@ -45,6 +45,12 @@ func workloads() []workload {
 	}
 }
 
+// oneCore is what a picker has to serve with one core.
+func oneCore() workload {
+	return workload{name: "200-token prompt at 500 rps, 100 endpoints", bodies: prompts(10, 100, 1_000, 0.5), trailers: trailersOf(200, 10),
+		hold: 20 * time.Millisecond, rate: 500}
+}
+
 // requestHeaders come first of each request.
 var requestHeaders = encode(&extprocv3.ProcessingRequest{
 	Request: &extprocv3.ProcessingRequest_RequestHeaders{RequestHeaders: &extprocv3.HttpHeaders{Headers: headers(

@@ -14,12 +14,16 @@ const (
 	Conversations
 	Embeddings
 	ImagesGenerations
-	Messages              // Anthropic
-	CountTokens           // Anthropic, no generation follows
-	Generate              // vLLM: token ids in
-	SGLangGenerate        // SGLang's own
-	Detect                // not a path: Scan tells the API by the prompt field of the body, see Request.API
-	apiCount       = iota // number of values above
+	Messages                // Anthropic
+	CountTokens             // Anthropic, no generation follows
+	Generate                // vLLM: token ids in
+	SGLangGenerate          // SGLang's own
+	GRPCGenerate            // vLLM's gRPC engine
+	GRPCEmbed               // vLLM's gRPC engine
+	VertexChat              // chat completions as JSON in a gRPC message
+	VertexRawPredict        // responses as JSON in a gRPC message, streamed or not
+	Detect                  // not a path: Scan tells the API by the prompt field of the body, see Request.API
+	apiCount         = iota // number of values above
 )
 
 var apiNames = [apiCount]string{
@@ -34,6 +38,10 @@ var apiNames = [apiCount]string{
 	CountTokens:       "count tokens",
 	Generate:          "generate",
 	SGLangGenerate:    "sglang generate",
+	GRPCGenerate:      "grpc generate",
+	GRPCEmbed:         "grpc embed",
+	VertexChat:        "vertex chat completions",
+	VertexRawPredict:  "vertex raw predict",
 	Detect:            "detect",
 }
 
@@ -62,20 +70,29 @@ var pathSuffixes = []struct {
 	{"messages/count_tokens", CountTokens},
 	{"messages", Messages},
 	{"inference/v1/generate", Generate},
+	{"vllm.grpc.engine.VllmEngine/Generate", GRPCGenerate},
+	{"vllm.grpc.engine.VllmEngine/Embed", GRPCEmbed},
+	{"PredictionService/ChatCompletions", VertexChat},
+	{"PredictionService/StreamRawPredict", VertexRawPredict},
+	{"PredictionService/RawPredict", VertexRawPredict},
 }
 
-// APIOf tells the API by the end of a path; the query string does not count. A suffix matches whole
-// segments only. "/generate" alone is SGLang's; "…/inference/v1/generate" is vLLM's.
+// APIOf tells the API by the end of a path; the query string and a slash at the end do not count. A suffix matches whole
+// segments only, and gRPC's without their package. "/generate" alone is SGLang's; "…/inference/v1/generate" is vLLM's.
 func APIOf(path string) API {
 	path, _, _ = strings.Cut(path, "?")
+	path = strings.TrimSuffix(path, "/")
 	if path == "/generate" {
 		return SGLangGenerate
 	}
 	for _, s := range pathSuffixes {
 		rest, ok := strings.CutSuffix(path, s.suffix)
-		if ok && (rest == "" || rest[len(rest)-1] == '/') {
+		if ok && (rest == "" || rest[len(rest)-1] == '/' || s.api >= GRPCGenerate && rest[len(rest)-1] == '.') {
 			return s.api
 		}
 	}
 	return Unknown
 }
+
+// framed tells whether bodies are gRPC messages.
+func (a API) framed() bool { return a >= GRPCGenerate && a <= VertexRawPredict }

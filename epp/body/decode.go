@@ -88,7 +88,10 @@ func tokenLimit(raw []byte) int64 {
 	if n, ok := smallInt(raw); ok {
 		return n
 	}
-	f, err := strconv.ParseFloat(string(raw), 64)
+	if raw[0] != '-' && (raw[0] < '0' || raw[0] > '9') {
+		return 0
+	}
+	f, err := strconv.ParseFloat(string(raw), 64) // of at most maxNumberBytes, if it is a number
 	switch {
 	case err != nil && f != math.Inf(1), f < 1, f != math.Trunc(f):
 		return 0

@@ -1,4 +1,4 @@
-// Package body reads a request body once: which model, which limits, and hashes of its prompt.
+// Package body reads a request body once: which model, which limits, how many images, and hashes of its prompt.
 //
 // It must not decode: no encoding/json, no maps, no copy of the body, nothing kept but what Request holds.
 //

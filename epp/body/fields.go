@@ -152,7 +152,9 @@ func (s *scanner) readField(f field, depth int, vals *values) bool {
 			ok = s.skipValue(depth)
 		}
 	} else {
+		s.watch.on = kind == '[' && hasMedia[f]
 		ok = s.skipValue(depth)
+		s.watch.on, s.watch.want = false, nothing
 	}
 	if !ok && s.reason != endOfBody {
 		return false

@@ -38,6 +38,9 @@ type hasher struct {
 // add hashes one part. A part begins a block of its own; its last block may be shorter, unless the part is not whole
 // (cut by the proxy or by the limit): a block that ends where a cut happened to fall would match nothing.
 func (h *hasher) add(f field, part []byte, whole bool) {
+	if h.size <= 0 || h.left <= 0 {
+		return
+	}
 	if len(part) > h.left {
 		part, whole = part[:h.left], false
 	}

@@ -10,20 +10,36 @@ type Limits struct {
 
 // Request is what a body says. It is reused: Scan overwrites it.
 type Request struct {
-	API         API
-	Model       string
-	Stream      bool
-	MaxTokens   int64 // most tokens the client wants generated; 0: not given
-	PromptBytes int   // bytes of the prompt values seen, hashed or not
+	API       API
+	Model     string
+	Stream    bool
+	MaxTokens int64 // most tokens the client wants generated; 0: not given
+	// PromptBytes is the size of the prompt values seen, hashed or not, at four bytes per token: text is as long as it stands
+	// in the body, a token id counts four, and an image what its pixels make.
+	PromptBytes int
 	CacheSalt   string
-	Truncated   bool     // the body ended before its JSON did
-	Blocks      []uint64 // chained block hashes, without model and salt: see prefix.Seed
+	Truncated   bool // the body ended before its JSON did
+	// ModelStart and ModelEnd are where the model's value stands in the body, quotes included, so that another name can be
+	// put in its place. Both are 0 where there is none, or where the API allows no other name.
+	ModelStart, ModelEnd int
+	// Images, Videos and Audios count the parts of the messages that are no text.
+	Images, Videos, Audios int
+	Multimodal             bool     // there are such parts
+	Blocks                 []uint64 // chained block hashes, without model and salt: see prefix.Seed
 
-	lastModel string // kept over Reset: the same model again needs no new string
+	lastModel string  // kept over Reset: the same model again needs no new string
+	media     []media // of all fields, in the order of the body
 }
 
 // Reset empties the request; it keeps the memory of Blocks.
-func (r *Request) Reset() { *r = Request{Blocks: r.Blocks[:0], lastModel: r.lastModel} }
+func (r *Request) Reset() {
+	const keptMedia = 1024
+	kept := r.media[:0]
+	if cap(kept) > keptMedia {
+		kept = nil
+	}
+	*r = Request{Blocks: r.Blocks[:0], lastModel: r.lastModel, media: kept}
+}
 
 // SyntaxError is a body that is not a JSON object.
 type SyntaxError struct {

@@ -1,6 +1,7 @@
 package body
 
 import (
+	"bytes"
 	"encoding/hex"
 
 	"github.com/zeebo/xxh3"
@@ -17,37 +18,57 @@ const (
 // With complete false the body may be cut anywhere (a proxy sent its first part only): that is no error, what is missing
 // is not asked for, and dst.Truncated is set. A body of the API Unknown is not looked at.
 //
-// JSON is judged as encoding/json does, except that the body must be an object and may nest 512 levels deep. A name
-// given twice counts the last time, escapes in names are resolved, and names are case-sensitive.
+// JSON is judged as encoding/json does, except that the body must be an object of valid UTF-8, may nest 512 levels deep, and
+// has no numbers of more than 1024 bytes. A name given twice counts the last time, escapes in names are resolved, and names are case-sensitive.
 //
 // The prompt is hashed as raw bytes: tools first, then system or instructions, then messages, prompt, input or tokens,
 // wherever they stand in the body. A conversation that grows so keeps all its blocks but the last, as long as its client
 // writes JSON the same way each time. Only tools that come after the cut of a truncated body are missed.
 //
-// Errors are *SyntaxError and *FieldError; their texts are for the client. dst is then not to be used.
+// Two things are not hashed as text. A list of token ids has as many ids per block as a block has tokens. A part of a message
+// that is no text (an image, say) is hashed as the tokens it becomes, of a hash of its bytes.
+//
+// A body of a gRPC API is one message, whose token ids, text or JSON are read in the same way.
+//
+// Errors are *SyntaxError and *FieldError, of JSON within a message wrapped; their texts are for the client. dst is then not
+// to be used.
 func Scan(api API, body []byte, complete bool, lim Limits, dst *Request) error {
 	dst.Reset()
-	if api == Unknown {
+	switch {
+	case api == Unknown:
 		return nil
+	case api.framed():
+		dst.API = api
+		return dst.scanFrame(body, complete, lim)
 	}
+	return dst.scanJSON(api, body, complete, lim)
+}
+
+func (r *Request) scanJSON(api API, body []byte, complete bool, lim Limits) error {
 	var vals values
-	s := scanner{b: body}
+	s := scanner{b: body, watch: watch{found: r.media}}
 	if !s.readBody(&vals) {
 		if s.reason != endOfBody || complete {
 			return &SyntaxError{Offset: s.i, Reason: s.reason}
 		}
-		dst.Truncated = true
+		r.Truncated = true
 	}
+	r.media = s.watch.found
 	if api == Detect {
 		api = detect(&vals)
 	}
-	dst.API = api
-	return dst.fill(body, &vals, lim)
+	r.API = api
+	return r.fill(body, &vals, lim)
 }
+
+var gzipMagic = []byte{0x1f, 0x8b}
 
 // readBody walks over the whole body.
 func (s *scanner) readBody(vals *values) bool {
 	if s.peek() != '{' {
+		if bytes.HasPrefix(s.b, gzipMagic) {
+			return s.fail(compressed)
+		}
 		return s.unexpected(notObject)
 	}
 	if !s.readFields(1, fieldOf, vals) {
@@ -65,11 +86,14 @@ func (r *Request) fill(body []byte, vals *values, lim Limits) error {
 	if err := r.checkPrompt(body, shape, vals); err != nil {
 		return err
 	}
-	if err := r.readModel(body, vals[fieldModel], shape.modelOptional); err != nil {
+	if err := r.readModel(body, vals[fieldModel], shape); err != nil {
 		return err
 	}
 	v := vals[fieldStream]
 	r.Stream = v.kind == 't' && !v.cut
+	if v := vals[shape.salt]; shape.saltError != "" && v.given() && v.kind != '"' {
+		return &FieldError{Field: "extra_key", Message: shape.saltError}
+	}
 	r.CacheSalt = readSalt(body, vals[shape.salt])
 	for _, f := range shape.maxTokens {
 		if v := vals[f]; v.given() {
@@ -83,7 +107,7 @@ func (r *Request) fill(body []byte, vals *values, lim Limits) error {
 	return nil
 }
 
-func (r *Request) readModel(body []byte, v value, optional bool) error {
+func (r *Request) readModel(body []byte, v value, shape *shape) error {
 	switch {
 	case v.kind == '"' && !v.cut:
 		if v.end-v.start-2 > maxModelBytes {
@@ -91,7 +115,10 @@ func (r *Request) readModel(body []byte, v value, optional bool) error {
 		}
 		r.lastModel = text(v.in(body), r.lastModel)
 		r.Model = r.lastModel
-	case v.given() && !v.cut, !r.Truncated && !optional:
+		if !shape.modelFixed {
+			r.ModelStart, r.ModelEnd = v.start, v.end
+		}
+	case v.given() && !v.cut, !r.Truncated && !shape.modelOptional:
 		return &FieldError{Field: "model", Message: "model not found in request body"}
 	}
 	return nil
@@ -117,10 +144,12 @@ func (r *Request) hashPrompt(body []byte, shape *shape, vals *values, lim Limits
 		if !v.given() {
 			continue
 		}
-		r.PromptBytes += v.end - v.start
-		if h.size > 0 && h.left > 0 {
-			h.add(f, v.in(body), !v.cut)
+		if isTokenList(v.in(body)) {
+			h.addTokens(f, v.in(body), commas, !v.cut)
+			r.PromptBytes += tokenBytes * tokensIn(v.in(body))
+			continue
 		}
+		r.hashText(&h, body, f, v)
 	}
 	r.Blocks = h.blocks
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 var limits = Limits{MaxPromptBytes: 1 << 20, BlockBytes: 64}
@@ -24,23 +25,34 @@ func scan(t *testing.T, api API, body string, complete bool) *Request {
 
 func TestAPIOf(t *testing.T) {
 	for path, want := range map[string]API{
-		"/v1/chat/completions":                 ChatCompletions,
-		"/v1/chat/completions?api-version=1":   ChatCompletions,
-		"/v1/chat/completions/render":          ChatCompletions,
-		"/openai/v1/completions":               Completions,
-		"/v1/completions/render":               Completions,
-		"completions":                          Completions,
-		"/v1/mycompletions":                    Unknown,
-		"/v1/responses":                        Responses,
-		"/v1/responses/resp_1":                 Unknown,
-		"/v1/conversations":                    Conversations,
-		"/v1/embeddings":                       Embeddings,
-		"/v1/images/generations":               ImagesGenerations,
-		"/v1/messages":                         Messages,
-		"/v1/messages/count_tokens":            CountTokens,
-		"/inference/v1/generate":               Generate,
-		"/generate":                            SGLangGenerate,
-		"/generate?x=/v1/completions":          SGLangGenerate,
+		"/v1/chat/completions":                  ChatCompletions,
+		"/v1/chat/completions?api-version=1":    ChatCompletions,
+		"/v1/chat/completions/render":           ChatCompletions,
+		"/openai/v1/completions":                Completions,
+		"/v1/completions/render":                Completions,
+		"completions":                           Completions,
+		"/v1/mycompletions":                     Unknown,
+		"/v1/responses":                         Responses,
+		"/v1/responses/resp_1":                  Unknown,
+		"/v1/conversations":                     Conversations,
+		"/v1/embeddings":                        Embeddings,
+		"/v1/images/generations":                ImagesGenerations,
+		"/v1/messages":                          Messages,
+		"/v1/messages/count_tokens":             CountTokens,
+		"/inference/v1/generate":                Generate,
+		"/generate":                             SGLangGenerate,
+		"/generate?x=/v1/completions":           SGLangGenerate,
+		"/generate/":                            SGLangGenerate,
+		"/v1/chat/completions/":                 ChatCompletions,
+		"/v1.chat/completions":                  Completions,
+		"/vllm.grpc.engine.VllmEngine/Generate": GRPCGenerate,
+		"/vllm.grpc.engine.VllmEngine/Embed":    GRPCEmbed,
+		"/vllm.grpc.engine.VllmEngine/Abort":    Unknown,
+		"/xvllm.grpc.engine.VllmEngine/Embed":   Unknown,
+		"/google.cloud.aiplatform.v1beta1.PredictionService/ChatCompletions": VertexChat,
+		"/google.cloud.aiplatform.v1.PredictionService/RawPredict":           VertexRawPredict,
+		"/google.cloud.aiplatform.v1.PredictionService/StreamRawPredict":     VertexRawPredict,
+		"/google.cloud.aiplatform.v1.MyPredictionService/RawPredict":         Unknown,
 		"/v1/generate":                         Unknown,
 		"/v1/models":                           Unknown,
 		"/v1/audio/transcriptions":             Unknown,
@@ -88,15 +100,15 @@ func TestScanFields(t *testing.T) {
 		{"completions", Completions,
 			`{"model":"m","prompt":["a","b"],"max_tokens":1e2,"max_completion_tokens":3,"cache_salt":"s"}`,
 			Request{Model: "m", MaxTokens: 100, CacheSalt: "s"}},
-		{"an empty model is a model", Completions, `{"model":"","prompt":""}`, Request{}},
-		{"limits that are none", Completions, `{"model":"m","prompt":"","max_tokens":-3}`, Request{Model: "m"}},
-		{"limits that are no whole number", Completions, `{"model":"m","prompt":"","max_tokens":2.5}`, Request{Model: "m"}},
-		{"limits that are no number", Completions, `{"model":"m","prompt":"","max_tokens":"9"}`, Request{Model: "m"}},
-		{"a huge limit", Completions, `{"model":"m","prompt":"","max_tokens":1e999}`, Request{Model: "m", MaxTokens: 1<<63 - 1}},
+		{"an empty model is a model", Completions, `{"model":"","prompt":"x"}`, Request{}},
+		{"limits that are none", Completions, `{"model":"m","prompt":"x","max_tokens":-3}`, Request{Model: "m"}},
+		{"limits that are no whole number", Completions, `{"model":"m","prompt":"x","max_tokens":2.5}`, Request{Model: "m"}},
+		{"limits that are no number", Completions, `{"model":"m","prompt":"x","max_tokens":"9"}`, Request{Model: "m"}},
+		{"a huge limit", Completions, `{"model":"m","prompt":"x","max_tokens":1e999}`, Request{Model: "m", MaxTokens: 1<<63 - 1}},
 		{"responses", Responses,
 			`{"model":"m","input":"x","max_output_tokens":4,"max_tokens":5}`,
 			Request{Model: "m", MaxTokens: 4}},
-		{"conversations", Conversations, `{"items":[]}`, Request{}},
+		{"conversations", Conversations, `{"items":[{}]}`, Request{}},
 		{"embeddings", Embeddings, `{"model":"m","input":["x"]}`, Request{Model: "m"}},
 		{"images", ImagesGenerations, `{"model":"m","prompt":"x"}`, Request{Model: "m"}},
 		{"messages", Messages,
@@ -162,6 +174,18 @@ func TestFieldErrors(t *testing.T) {
 		{ChatCompletions, `{"model":"m","messages":null}`, "messages", "invalid chat completions request: must have valid messages field"},
 		{ChatCompletions, `{"model":"m","messages":"x"}`, "messages", "invalid chat completions request: must have valid messages field"},
 		{ChatCompletions, `{"model":"m","messages":[ ]}`, "messages", "chat-completions request must have at least one message"},
+		{Completions, `{"model":"m","prompt":""}`, "prompt", "invalid completions request: must have prompt field"},
+		{Completions, `{"model":"m","prompt":[ ]}`, "prompt", "invalid completions request: must have prompt field"},
+		{Completions, `{"model":"m","prompt":{}}`, "prompt", "invalid completions request: must have prompt field"},
+		{Embeddings, `{"model":"m","input":7}`, "input", "invalid embeddings request: must have input field"},
+		{Embeddings, `{"model":"m","input":""}`, "input", "invalid embeddings request: must have input field"},
+		{Conversations, `{"items":[]}`, "items", "invalid conversations request: must have items field"},
+		{Generate, `{"token_ids":["a"]}`, "token_ids", "invalid generate request: must have non-empty token_ids field"},
+		{Generate, `{"token_ids":"a"}`, "token_ids", "invalid generate request: must have non-empty token_ids field"},
+		{SGLangGenerate, `{"input_ids":"a"}`, "input_ids", "invalid generate request: input_ids must be provided"},
+		{SGLangGenerate, `{"input_ids":[-1]}`, "input_ids", "invalid generate request: input_ids must be provided"},
+		{SGLangGenerate, `{"text":7}`, "input_ids", "invalid generate request: input_ids must be provided"},
+		{SGLangGenerate, `{"input_ids":[1],"extra_key":7}`, "extra_key", "unsupported generate request: extra_key must be a string"},
 		{Completions, `{"model":"m"}`, "prompt", "invalid completions request: must have prompt field"},
 		{Responses, `{"model":"m"}`, "input", "invalid responses request: must have input field"},
 		{Embeddings, `{"model":"m"}`, "input", "invalid embeddings request: must have input field"},
@@ -421,7 +445,10 @@ func FuzzScan(f *testing.F) {
 			t.Fatalf("complete or not makes a difference: %+v, %+v %v", got, cut, errCut)
 		}
 		var want map[string]any
-		valid := json.Unmarshal(body, &want) == nil && want != nil && depth(body) <= maxDepth
+		valid := json.Unmarshal(body, &want) == nil && want != nil && depth(body) <= maxDepth && utf8.Valid(body)
+		if len(body) > maxNumberBytes && valid != (err == nil) {
+			return // it may have a longer number
+		}
 		var se *SyntaxError
 		if errors.As(err, &se) == valid {
 			t.Fatalf("valid JSON object: %t, Scan says %v", valid, err)

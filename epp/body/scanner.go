@@ -5,6 +5,9 @@ import (
 	"math/bits"
 )
 
+// maxNumberBytes bounds a number: model servers cannot read longer ones.
+const maxNumberBytes = 1024
+
 // maxDepth bounds how deep arrays and objects may nest, the body's own object included.
 const maxDepth = 512
 
@@ -18,6 +21,9 @@ const (
 	badNumber  = "invalid number"
 	badEscape  = "invalid escape in string"
 	badControl = "control character in string"
+	badUTF8    = "invalid UTF-8 in string"
+	longNumber = "number longer than 1024 bytes"
+	compressed = "body is gzip, not JSON"
 	wantKey    = "expected a field name in quotes"
 	wantColon  = "expected ':' after the field name"
 	wantValue  = "expected a value"
@@ -31,6 +37,7 @@ type scanner struct {
 	i       int
 	reason  string
 	escaped bool // the string walked over last has escapes in it
+	watch   watch
 }
 
 func (s *scanner) fail(reason string) bool {
@@ -62,103 +69,9 @@ func (s *scanner) unexpected(reason string) bool {
 	return s.fail(reason)
 }
 
-// special marks, in the top bit of each byte, quotes, backslashes and control characters of eight bytes. Only the
-// lowest mark is exact: a borrow may set marks above a true one.
-func special(w uint64) uint64 {
-	const ones = 0x0101010101010101
-	q := w ^ 0x02*ones // the quote becomes 0x20, control characters stay below, all else is above
-	e := w ^ '\\'*ones
-	return ((q-0x21*ones)&^q | (e-ones)&^e) & (0x80 * ones)
-}
-
-// skipString walks over a string; the scanner stands after its opening quote.
-func (s *scanner) skipString() bool {
-	b, i := s.b, s.i
-	s.escaped = false
-	for {
-		for i+16 <= len(b) {
-			m := special(binary.LittleEndian.Uint64(b[i:]))
-			if m == 0 {
-				if m = special(binary.LittleEndian.Uint64(b[i+8:])); m == 0 {
-					i += 16
-					continue
-				}
-				i += 8
-			}
-			i += bits.TrailingZeros64(m) >> 3
-			if b[i] != '\\' || i+1 >= len(b) || !shortEscape[b[i+1]] {
-				break
-			}
-			s.escaped = true
-			i += 2
-		}
-		for i < len(b) && b[i] >= ' ' && b[i] != '"' && b[i] != '\\' {
-			i++
-		}
-		s.i = i
-		if i >= len(b) {
-			return s.fail(endOfBody)
-		}
-		switch b[i] {
-		case '"':
-			s.i++
-			return true
-		case '\\':
-			s.escaped = true
-			if !s.skipEscape() {
-				return false
-			}
-			i = s.i
-		default:
-			return s.fail(badControl)
-		}
-	}
-}
-
-// shortEscape has what may follow a backslash, but for the u of a code point.
-var shortEscape = [256]bool{'n': true, '"': true, '\\': true, '/': true, 't': true, 'r': true, 'b': true, 'f': true}
-
-// skipEscape walks over a backslash and what it escapes.
-func (s *scanner) skipEscape() bool {
-	s.i++
-	if s.i >= len(s.b) {
-		return s.fail(endOfBody)
-	}
-	c := s.b[s.i]
-	if shortEscape[c] {
-		s.i++
-		return true
-	}
-	if c != 'u' {
-		return s.fail(badEscape)
-	}
-	s.i++
-	for range 4 {
-		if s.i >= len(s.b) {
-			return s.fail(endOfBody)
-		}
-		if hexValue(s.b[s.i]) < 0 {
-			return s.fail(badEscape)
-		}
-		s.i++
-	}
-	return true
-}
-
-func hexValue(c byte) rune {
-	switch {
-	case c >= '0' && c <= '9':
-		return rune(c - '0')
-	case c >= 'a' && c <= 'f':
-		return rune(c-'a') + 10
-	case c >= 'A' && c <= 'F':
-		return rune(c-'A') + 10
-	}
-	return -1
-}
-
 // skipNumber walks over a number. At the end of the body it may go on, so it is cut there.
 func (s *scanner) skipNumber() bool {
+	start := s.i
 	if s.b[s.i] == '-' {
 		s.i++
 	}
@@ -181,6 +94,9 @@ func (s *scanner) skipNumber() bool {
 		if !s.skipDigits() {
 			return false
 		}
+	}
+	if s.i-start > maxNumberBytes {
+		return s.fail(longNumber)
 	}
 	if s.i >= len(s.b) {
 		return s.fail(endOfBody)

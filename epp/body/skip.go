@@ -42,14 +42,18 @@ func (s *scanner) skipValue(depth int) bool {
 				return s.fail(tooDeep)
 			}
 			s.i++
+			s.watch.open(n.depth)
 			closed = s.peek() == c+2 // in ASCII a closing bracket is two after its opening one
 			if closed {
 				s.i++
 				n.depth--
 			}
 		case '"':
+			start := s.i
 			s.i++
-			if !s.skipString() {
+			ok := s.skipString()
+			s.watch.payload(start, s.i)
+			if !ok {
 				return false
 			}
 		default:
@@ -64,9 +68,11 @@ func (s *scanner) skipValue(depth int) bool {
 			return true
 		}
 		if n.inObject() {
-			if _, ok := s.skipKey(); !ok {
+			name, ok := s.skipKey()
+			if !ok {
 				return false
 			}
+			s.noteMedia(name, n.depth)
 		} else {
 			s.skipIntegers()
 		}

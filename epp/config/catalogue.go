@@ -21,10 +21,17 @@ const (
 	roleAdmitter  role = "admitter"
 	roleSource    role = "data source"
 	roleExtractor role = "extractor"
+	roleDiscovery role = "endpoint discovery"
 	roleParser    role = "parser"
 	roleDetector  role = "saturation detector"
-	rolePolicy    role = "flow-control policy"
-	roleResponse  role = "response plugin"
+
+	roleFairness         role = "fairness policy"
+	roleOrdering         role = "ordering policy"
+	roleUsageLimit       role = "usage limit policy"
+	roleEvictionFilter   role = "eviction filter"
+	roleEvictionOrdering role = "eviction ordering"
+
+	roleResponse role = "response plugin"
 )
 
 // Stability says what users of a plugin type have to expect.
@@ -43,6 +50,8 @@ type plugin struct {
 	name, typ  string
 	role       role
 	parameters json.RawMessage
+	// refers are the plugins that the parameters name.
+	refers []*plugin
 	// built is the plugin itself, where there is something to make.
 	built any
 }
@@ -50,7 +59,9 @@ type plugin struct {
 type entry struct {
 	role role
 	// build checks the parameters and makes the plugin, where there is something to make.
-	build     func(parameters []byte) (any, error)
+	build func(parameters []byte) (any, error)
+	// connect takes the place of build where the parameters name other plugins that are needed.
+	connect   func(parameters []byte, refs references) (any, error)
 	stability Stability
 	// instead is the type to use in place of a deprecated one.
 	instead string
@@ -76,28 +87,45 @@ func Types() []Type {
 	return types
 }
 
-// buildPlugin makes the plugin of a declaration.
-func buildPlugin(spec pluginSpec) (*plugin, error) {
-	if spec.Type == "" {
-		return nil, fmt.Errorf("type: missing; give one of: %s", knownTypes())
-	}
-	known, ok := catalogue[spec.Type]
+// lookUpType finds a type in the catalogue.
+func lookUpType(typ string) (entry, error) {
+	known, ok := catalogue[typ]
 	switch {
-	case !ok && slices.Contains(notYet, spec.Type):
-		return nil, fmt.Errorf("type: %q is not supported by this version; remove it and what refers to it, or use one of: %s",
-			spec.Type, knownTypes())
+	case typ == "":
+		return entry{}, fmt.Errorf("type: missing; give one of: %s", knownTypes())
+	case !ok && slices.Contains(notYet, typ):
+		return entry{}, fmt.Errorf("type: %q is not supported by this version; remove it and what refers to it, or use one of: %s",
+			typ, knownTypes())
 	case !ok:
-		return nil, fmt.Errorf("type: %q is not known; known types: %s", spec.Type, knownTypes())
+		return entry{}, fmt.Errorf("type: %q is not known; known types: %s", typ, knownTypes())
 	}
-	built, err := known.build(spec.Parameters)
+	return known, nil
+}
+
+// buildPlugin makes the plugin of a declaration from its parameters and the plugins that these name.
+func buildPlugin(spec pluginSpec, parameters []byte, refs references) (*plugin, error) {
+	known, err := lookUpType(spec.Type)
 	if err != nil {
 		return nil, err
 	}
-	name := spec.Name
-	if name == "" {
-		name = spec.Type
+	var built any
+	if known.connect != nil {
+		built, err = known.connect(parameters, refs)
+	} else {
+		built, err = known.build(parameters)
 	}
-	return &plugin{name: name, typ: spec.Type, role: known.role, parameters: spec.Parameters, built: built}, nil
+	if err != nil {
+		return nil, err
+	}
+	return &plugin{name: refs.self, typ: spec.Type, role: known.role, parameters: spec.Parameters, refers: refs.to, built: built}, nil
+}
+
+// nameOrType is the name that others refer to a plugin by.
+func (s pluginSpec) nameOrType() string {
+	if s.Name != "" {
+		return s.Name
+	}
+	return s.Type
 }
 
 func knownTypes() string {

@@ -37,6 +37,11 @@ func RegisterAdmitter[T scheduling.Admitter](typ string, build func(parameters [
 	register(typ, entry{role: roleAdmitter, build: construct(build)})
 }
 
+// RegisterDecider adds a decider; see RegisterFilter. One that a profile handler names is asked for each request.
+func RegisterDecider[T scheduling.Decider](typ string, build func(parameters []byte) (T, error)) {
+	register(typ, entry{role: roleDecider, build: construct(build)})
+}
+
 // RegisterResponse adds a plugin that changes headers of answers; see RegisterFilter. One that is declared sees each answer.
 func RegisterResponse[T response.Plugin](typ string, build func(parameters []byte) (T, error)) {
 	register(typ, entry{role: roleResponse, build: construct(build)})

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/switchyard/switchyard/epp/response"
 	"github.com/switchyard/switchyard/epp/scheduling"
 	"github.com/switchyard/switchyard/epp/scheduling/picker"
 	"github.com/switchyard/switchyard/epp/scheduling/profile"
@@ -15,8 +14,11 @@ import (
 // compiler holds the plugins of one document while it is compiled.
 type compiler struct {
 	plugins map[string]*plugin
-	order   []*plugin
+	order   []*plugin // as the file lists them
+	ordered []*plugin // each behind those that it names
 	config  *Config
+	// flowControl is set when its feature gate is.
+	flowControl bool
 }
 
 func compile(doc *document) (*Config, error) {
@@ -25,6 +27,9 @@ func compile(doc *document) (*Config, error) {
 		return nil, err
 	}
 	if err := c.buildPlugins(doc.Plugins); err != nil {
+		return nil, err
+	}
+	if err := c.checkPrecisePrefix(); err != nil {
 		return nil, err
 	}
 	if err := c.buildProfiles(doc.SchedulingProfiles); err != nil {
@@ -40,7 +45,7 @@ func compile(doc *document) (*Config, error) {
 	if err := c.chooseParsers(doc); err != nil {
 		return nil, err
 	}
-	if err := c.checkFlowControl(doc); err != nil {
+	if err := c.readFlowControl(doc); err != nil {
 		return nil, err
 	}
 	return c.config, nil
@@ -55,9 +60,7 @@ func (c *compiler) checkFeatureGates(gates []string) error {
 		}
 		switch name {
 		case "flowControl":
-			if value != "false" {
-				return fmt.Errorf("featureGates[%d]: flowControl is not supported by this version; remove it", i)
-			}
+			c.flowControl = value != "false"
 		case "haPopulateNonLeaderDatastore":
 			if value == "false" {
 				c.warn("featureGates[%d]: haPopulateNonLeaderDatastore=false has no effect: every replica knows its endpoints", i)
@@ -70,16 +73,14 @@ func (c *compiler) checkFeatureGates(gates []string) error {
 }
 
 func (c *compiler) buildPlugins(specs []pluginSpec) error {
+	listed, ordered, err := makePlugins(specs)
+	if err != nil {
+		return err
+	}
+	c.order, c.ordered = listed, ordered
 	for i, spec := range specs {
-		built, err := buildPlugin(spec)
-		if err != nil {
-			return fmt.Errorf("%s: %w", describePlugin(i, spec), err)
-		}
-		if _, taken := c.plugins[built.name]; taken {
-			return fmt.Errorf("%s: name: %q is taken by an earlier plugin; give each its own name", describePlugin(i, spec), built.name)
-		}
+		built := listed[i]
 		c.plugins[built.name] = built
-		c.order = append(c.order, built)
 		c.config.Plugins = append(c.config.Plugins, Declared{Name: built.name, Type: built.typ, Plugin: built.built})
 		if prefix, ok := built.built.(Prefix); ok {
 			c.config.Prefix = prefix
@@ -87,11 +88,8 @@ func (c *compiler) buildPlugins(specs []pluginSpec) error {
 		if known := catalogue[built.typ]; known.stability == Deprecated {
 			c.warn("%s: type: %q is deprecated; use %s", describePlugin(i, spec), built.typ, known.instead)
 		}
-		switch built.role {
-		case roleResponse:
-			c.config.Responses = append(c.config.Responses, built.built.(response.Plugin))
-		case roleDetector, rolePolicy:
-			c.warn("%s: has no effect: flow control is not part of this version", describePlugin(i, spec))
+		if built.role == roleResponse {
+			c.noteResponse(built.built)
 		}
 	}
 	return nil

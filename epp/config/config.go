@@ -4,6 +4,8 @@ import (
 	_ "embed"
 	"fmt"
 
+	"github.com/switchyard/switchyard/epp/discovery"
+	"github.com/switchyard/switchyard/epp/flowcontrol"
 	"github.com/switchyard/switchyard/epp/response"
 	"github.com/switchyard/switchyard/epp/scheduling"
 	"github.com/switchyard/switchyard/epp/scheduling/profile"
@@ -17,9 +19,21 @@ type Config struct {
 	Profiles []*profile.Profile
 	Prefix   Prefix
 	Parsers  Parsers
-	Metrics  Metrics
+	// DataLayer is what endpoints are asked for.
+	DataLayer DataLayer
+	// Discovery is where endpoints come from, DiscoveryName the name of that plugin; nil: a cluster, or a folder of manifests.
+	Discovery     *discovery.File
+	DiscoveryName string
 	// Responses are the plugins that have a say in answers, in the order of their declaration.
 	Responses []response.Plugin
+	// Followers are the plugins in use that want to know how requests went on.
+	Followers []scheduling.Follower
+	// Reporters are the plugins that tell the proxy numbers about answers that ended, in the order of their declaration.
+	Reporters []response.Reporter
+	// Detector tells how full a pool is, never nil.
+	Detector flowcontrol.Detector
+	// FlowControl is nil when its feature gate is off.
+	FlowControl *FlowControl
 	// RequestHeaders are the names of the request headers that plugins in use read, sorted.
 	RequestHeaders []string
 	// Plugins are those that the file declares, in its order.

@@ -71,7 +71,7 @@ type requestHandlerSpec struct {
 	Parsers []reference `json:"parsers"`
 }
 
-// flowControlSpec is read only to refuse what it cannot contain: flow control is not part of this version.
+// flowControlSpec is the section flowControl. What is raw in it is a quantity or a duration.
 type flowControlSpec struct {
 	MaxBytes                    json.RawMessage `json:"maxBytes"`
 	MaxRequests                 json.RawMessage `json:"maxRequests"`

@@ -3,13 +3,18 @@ package config
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/switchyard/switchyard/epp/body"
 	"github.com/switchyard/switchyard/epp/datalayer"
+	"github.com/switchyard/switchyard/epp/flowcontrol"
+	"github.com/switchyard/switchyard/epp/scheduling/filter"
 )
 
 var update = flag.Bool("update", false, "rewrite the results in testdata")
@@ -79,13 +84,23 @@ func describe(c *Config, err error) string {
 	var options datalayer.Options
 	c.Apply(&options)
 	fmt.Fprintf(&b, "metrics: scheme %q path %q port %d interval %s check %v engine %q label %q blocks %d x %d\n", options.Scheme, options.Path, options.Port,
-		options.Interval, options.Client != nil, options.DefaultEngine, options.EngineLabel, options.BlocksPerServer, options.BlockTokens)
+		options.Interval, options.TLS.Verify, options.DefaultEngine, options.EngineLabel, options.BlocksPerServer, options.BlockTokens)
+	if options.TLS.CA != "" || options.TLS.Cert != "" {
+		fmt.Fprintf(&b, "certificates: %+v\n", options.TLS)
+	}
+	if options.Models.Interval > 0 {
+		fmt.Fprintf(&b, "models: %+v\n", options.Models)
+	}
+	if c.Discovery != nil {
+		fmt.Fprintf(&b, "discovery: %q %+v\n", c.DiscoveryName, *c.Discovery)
+	}
 	if len(c.Responses) > 0 || len(c.RequestHeaders) > 0 {
 		fmt.Fprintf(&b, "request headers: %q, subset overridden by %d plugins\n", c.RequestHeaders, len(c.overriders))
 		for _, plugin := range c.Responses {
 			fmt.Fprintf(&b, "response plugin %s\n", typeName(plugin))
 		}
 	}
+	describeFlowControl(&b, c)
 	for _, engine := range options.Engines {
 		fmt.Fprintf(&b, "engine: %+v\n", engine)
 	}
@@ -93,6 +108,33 @@ func describe(c *Config, err error) string {
 		fmt.Fprintf(&b, "warning: %s\n", warning)
 	}
 	return b.String()
+}
+
+// describeFlowControl writes what differs from a configuration that does not speak of flow control.
+func describeFlowControl(b *strings.Builder, c *Config) {
+	if !reflect.DeepEqual(c.Detector, Default().Detector) {
+		detector := c.Detector.(*filter.Detector).Detector
+		fmt.Fprintf(b, "detector: %s %+v\n", typeName(detector), reflect.ValueOf(detector).Elem())
+	}
+	if c.FlowControl == nil {
+		return
+	}
+	o := c.FlowControl.options
+	fmt.Fprintf(b, "flow control: requests %d bytes %d wait %s without endpoints %s usage limit %s %+v detector %q\n",
+		o.MaxRequests, o.MaxBytes, o.TTL, o.NoEndpointTTL, typeName(o.UsageLimit), reflect.ValueOf(o.UsageLimit).Elem(), o.Detector)
+	band := func(name string, band flowcontrol.Band) {
+		fmt.Fprintf(b, "  band %s: requests %d bytes %d %s %s\n", name, band.MaxRequests, band.MaxBytes, typeName(band.Fairness), typeName(band.Ordering))
+	}
+	band("default", o.Default)
+	if o.Negative != nil {
+		band("negative", *o.Negative)
+	}
+	for _, priority := range slices.Sorted(maps.Keys(o.Bands)) {
+		band(fmt.Sprint(priority), o.Bands[priority])
+	}
+	if o.Eviction != nil {
+		fmt.Fprintf(b, "  eviction: %s %s lag %s\n", typeName(o.Eviction.Filter), typeName(o.Eviction.Ordering), o.Eviction.Lag)
+	}
 }
 
 func typeName(plugin any) string {

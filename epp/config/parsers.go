@@ -18,6 +18,7 @@ type Parsers struct {
 // read those of any.
 var parserProtocols = map[string][]string{
 	"vllmgrpc-parser": {"kubernetes.io/h2c"},
+	"vertexai-parser": {"kubernetes.io/h2c"},
 }
 
 // Speak tells whether every parser can read requests to servers of this application protocol; "" is any.
@@ -40,6 +41,8 @@ var parserAPIs = map[string][]body.API{
 	"anthropic-parser":  {body.Messages, body.CountTokens},
 	"vllmhttp-parser":   {body.Generate},
 	"sglanghttp-parser": {body.SGLangGenerate},
+	"vllmgrpc-parser":   {body.GRPCGenerate, body.GRPCEmbed},
+	"vertexai-parser":   {body.VertexChat, body.VertexRawPredict},
 	passthroughParser:   nil,
 }
 

@@ -66,6 +66,7 @@ func TestParsersSpeak(t *testing.T) {
 	}{
 		{"openai-parser", "", true}, {"openai-parser", "http", true}, {"openai-parser", "kubernetes.io/h2c", true},
 		{"vllmgrpc-parser", "", true}, {"vllmgrpc-parser", "kubernetes.io/h2c", true}, {"vllmgrpc-parser", "http", false},
+		{"vertexai-parser", "kubernetes.io/h2c", true}, {"vertexai-parser", "http", false},
 		{"openai-parser vllmgrpc-parser", "http", false}, {"passthrough-parser", "other", true},
 	} {
 		if got := newParsers(strings.Fields(test.types)).Speak(test.protocol); got != test.want {

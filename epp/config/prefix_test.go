@@ -39,14 +39,3 @@ func TestDefaultIsDefaultText(t *testing.T) {
 		t.Fatalf("default:\n%s\nits text:\n%s", got, want)
 	}
 }
-
-// FuzzLoad checks that no text makes loading fail badly.
-func FuzzLoad(f *testing.F) {
-	f.Add(defaultText)
-	f.Add([]byte("apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\nplugins: [{type: label-selector-filter, parameters: {matchLabels: {a: b}}}]\n"))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		if c, err := Load(text); err == nil && (c.Handler == nil || len(c.Profiles) == 0) {
-			t.Fatal("loaded without a profile")
-		}
-	})
-}

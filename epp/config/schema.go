@@ -14,20 +14,48 @@ const schemaID = "https://switchyard.dev/schemas/endpointpickerconfig.json"
 
 // described are the descriptions and the bounds of fields, by the path of the field; [] is any item of a list.
 var described = map[string]map[string]any{
-	"apiVersion":                            {"enum": apiVersions},
-	"kind":                                  {"enum": []string{kind}},
-	"featureGates":                          {"description": "Gates to open: name, name=true or name=false."},
-	"featureGates[]":                        {"enum": gateForms()},
-	"plugins":                               {"description": "The plugins in use, with their parameters. Order has no meaning."},
-	"plugins[].name":                        {"description": "What other parts refer to; default: the type."},
-	"plugins[].parameters":                  {"type": "object", "description": "What the plugin type takes."},
-	"schedulingProfiles":                    {"description": "How endpoints are filtered, scored and picked; default: one profile of all plugins declared."},
-	"schedulingProfiles[].plugins[].weight": {"minimum": 0, "description": "Weight of a scorer; default 1."},
-	"dataLayer":                             {"description": "Where what is known of model servers comes from."},
-	"flowControl":                           {"description": "Queues in front of the pool."},
-	"requestHandler.parsers":                {"description": "APIs whose bodies are read; default: all, and what no parser claims passes through."},
-	"saturationDetector":                    {"description": "Older place of flowControl.saturationDetector.", "deprecated": true},
-	"parser":                                {"description": "Older place of requestHandler.parsers.", "deprecated": true},
+	"apiVersion":                                          {"enum": apiVersions},
+	"kind":                                                {"enum": []string{kind}},
+	"featureGates":                                        {"description": "Gates to open: name, name=true or name=false."},
+	"featureGates[]":                                      {"enum": gateForms()},
+	"plugins":                                             {"description": "The plugins in use, with their parameters. Order has no meaning."},
+	"plugins[].name":                                      {"description": "What other parts refer to; default: the type."},
+	"plugins[].parameters":                                {"type": "object", "description": "What the plugin type takes."},
+	"schedulingProfiles":                                  {"description": "How endpoints are filtered, scored and picked; default: one profile of all plugins declared."},
+	"schedulingProfiles[].plugins[].weight":               {"minimum": 0, "description": "Weight of a scorer; default 1."},
+	"dataLayer":                                           {"description": "Where what is known of model servers comes from."},
+	"flowControl":                                         {"description": "Queues in front of the pool; needs the feature gate flowControl, but for saturationDetector."},
+	"flowControl.maxBytes":                                quantity("Bytes that may wait for a pool; 0: no bound."),
+	"flowControl.maxRequests":                             quantity("Requests that may wait for a pool; 0: no bound."),
+	"flowControl.defaultRequestTTL":                       duration("The longest wait; default 60s, 0s: no bound."),
+	"flowControl.noEndpointRequestTTL":                    duration("The longest wait while the pool has no endpoints; default: defaultRequestTTL."),
+	"flowControl.defaultPriorityBand":                     {"description": "Queues of priorities that priorityBands does not have."},
+	"flowControl.defaultNegativePriorityBand":             {"description": "As defaultPriorityBand, for priorities below 0."},
+	"flowControl.enableEviction":                          {"description": "Revoke requests of priorities below 0 in flight when higher ones wait; default false."},
+	"flowControl.priorityBands[].maxBytes":                bandBytes,
+	"flowControl.priorityBands[].maxRequests":             bandRequests,
+	"flowControl.defaultPriorityBand.maxBytes":            bandBytes,
+	"flowControl.defaultPriorityBand.maxRequests":         bandRequests,
+	"flowControl.defaultNegativePriorityBand.maxBytes":    bandBytes,
+	"flowControl.defaultNegativePriorityBand.maxRequests": bandRequests,
+	"requestHandler.parsers":                              {"description": "APIs whose bodies are read; default: all, and what no parser claims passes through."},
+	"saturationDetector":                                  {"description": "Older place of flowControl.saturationDetector.", "deprecated": true},
+	"parser":                                              {"description": "Older place of requestHandler.parsers.", "deprecated": true},
+}
+
+var (
+	bandBytes    = quantity("Bytes that may wait; default and 0: 1G.")
+	bandRequests = quantity("Requests that may wait; default and 0: 5000.")
+)
+
+// quantity is a number as Kubernetes writes it.
+func quantity(description string) map[string]any {
+	return map[string]any{"description": description, "anyOf": []map[string]any{{"type": "number", "minimum": 0}, {"type": "string"}}}
+}
+
+// duration is a Go duration.
+func duration(description string) map[string]any {
+	return map[string]any{"description": description, "type": "string"}
 }
 
 // required are the fields that an object needs, by its path.

@@ -68,16 +68,20 @@ func TestSchemaAcceptsWhatLoads(t *testing.T) {
 func TestSchemaRefusesWhatCannotLoad(t *testing.T) {
 	const head = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n"
 	for text, want := range map[string]string{
-		"kind: EndpointPickerConfig\n":                                             "apiVersion",
-		"apiVersion: v1\nkind: EndpointPickerConfig\n":                             "apiVersion",
-		head + "plugin: []\n":                                                      "plugin",
-		head + "plugins: [{name: a}]\n":                                            "type",
-		head + "plugins: [{type: no-such-scorer}]\n":                               "plugins[0].type",
-		head + "plugins: [{type: queue-scorer, parameters: 7}]\n":                  "parameters",
-		head + "featureGates: [flowControl=maybe]\n":                               "featureGates",
-		head + "schedulingProfiles: [{plugins: []}]\n":                             "name",
-		head + "schedulingProfiles: [{name: a, plugins: [{weight: -1}]}]\n":        "weight",
-		head + "dataLayer: {sources: [{pluginRef: a, extractors: [{plugin: b}]}]}": "plugin",
+		"kind: EndpointPickerConfig\n":                                               "apiVersion",
+		"apiVersion: v1\nkind: EndpointPickerConfig\n":                               "apiVersion",
+		head + "plugin: []\n":                                                        "plugin",
+		head + "plugins: [{name: a}]\n":                                              "type",
+		head + "plugins: [{type: no-such-scorer}]\n":                                 "plugins[0].type",
+		head + "plugins: [{type: queue-scorer, parameters: 7}]\n":                    "parameters",
+		head + "featureGates: [flowControl=maybe]\n":                                 "featureGates",
+		head + "featureGates: [flowControl]\nflowControl: {maxBytes: {}}\n":          "flowControl.maxBytes",
+		head + "featureGates: [flowControl]\nflowControl: {maxRequests: -1}\n":       "flowControl.maxRequests",
+		head + "flowControl: {enableEviction: 3}\n":                                  "flowControl.enableEviction",
+		head + "featureGates: [flowControl]\nflowControl: {defaultRequestTTL: 30}\n": "flowControl.defaultRequestTTL",
+		head + "schedulingProfiles: [{plugins: []}]\n":                               "name",
+		head + "schedulingProfiles: [{name: a, plugins: [{weight: -1}]}]\n":          "weight",
+		head + "dataLayer: {sources: [{pluginRef: a, extractors: [{plugin: b}]}]}":   "plugin",
 	} {
 		if problems := strings.Join(schemaErrors(t, []byte(text)), "; "); !strings.Contains(problems, want) {
 			t.Errorf("%q: %q does not name %q", text, problems, want)

@@ -35,13 +35,25 @@ func (c *compiler) note(plugin any) {
 	if identifier, ok := plugin.(scheduling.Identifier); ok {
 		c.config.identifiers = append(c.config.identifiers, identifier)
 	}
-	if answers, ok := plugin.(response.Plugin); ok && !c.answers(plugin) {
+	if answers, ok := plugin.(response.Plugin); ok && !has(c.config.Responses, plugin) {
 		c.config.Responses = append(c.config.Responses, answers)
+	}
+	if follower, ok := plugin.(scheduling.Follower); ok && !has(c.config.Followers, plugin) {
+		c.config.Followers = append(c.config.Followers, follower)
 	}
 }
 
-// answers tells whether this very plugin has its say in answers already.
-func (c *compiler) answers(plugin any) bool {
-	return reflect.TypeOf(plugin).Comparable() &&
-		slices.ContainsFunc(c.config.Responses, func(known response.Plugin) bool { return any(known) == plugin })
+// noteResponse takes up a plugin that has a say in answers as soon as it is declared.
+func (c *compiler) noteResponse(plugin any) {
+	if answers, ok := plugin.(response.Plugin); ok {
+		c.config.Responses = append(c.config.Responses, answers)
+	}
+	if reporter, ok := plugin.(response.Reporter); ok {
+		c.config.Reporters = append(c.config.Reporters, reporter)
+	}
+}
+
+// has tells whether this very plugin is noted already; of types that cannot be compared it does not know.
+func has[T any](noted []T, plugin any) bool {
+	return reflect.TypeOf(plugin).Comparable() && slices.ContainsFunc(noted, func(known T) bool { return any(known) == plugin })
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -97,7 +98,7 @@ func getPages(ctx context.Context, addresses []string, interval time.Duration) (
 // scrapePages is the scraper, with its own client.
 func scrapePages(ctx context.Context, addresses []string, interval time.Duration) int {
 	o := Options{Interval: interval, IdleInterval: interval}
-	client := newClient(o.withDefaults())
+	client := newClient(TLS{}, time.Second, slog.Default())
 	count := &counting{next: client.Transport}
 	client.Transport = count
 	o.Client = client

@@ -37,6 +37,7 @@ type live struct {
 	requests, tokens atomic.Int64
 	lastBegin        atomic.Int64 // unix nanoseconds of the latest Begin
 	metrics          atomic.Pointer[Metrics]
+	models           atomic.Pointer[models]   // nil: never told
 	endpoint         atomic.Pointer[Endpoint] // the one that describes it now
 	woken            func(*live)              // told of the first Begin after a quiet time; must not block
 }
@@ -49,6 +50,25 @@ func (e *Endpoint) Tokens() int64 { return e.live.tokens.Load() }
 
 // Metrics is the latest scrape, never nil.
 func (e *Endpoint) Metrics() *Metrics { return e.live.metrics.Load() }
+
+// Custom is a number of the latest scrape that an engine's Custom names. It is known while it is on the page and not stale.
+func (e *Endpoint) Custom(name string) (value float64, known bool) {
+	m := e.Metrics()
+	if value, known = m.Custom(name); !known || m.Stale(time.Now()) {
+		return 0, false
+	}
+	return value, true
+}
+
+// Models is what the server said it serves, LoRA adapters among it, in its order; nil: not asked, or not known any more. The
+// slice is not to be changed.
+func (e *Endpoint) Models() []string {
+	m := e.live.models.Load()
+	if m == nil || time.Now().After(m.until) {
+		return nil
+	}
+	return m.names
+}
 
 // describes tells whether the endpoint is what the spec says, but for its address and name.
 func (e *Endpoint) describes(s *Spec) bool {

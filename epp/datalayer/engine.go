@@ -31,7 +31,18 @@ type Engine struct {
 	LoRARunningLabel string
 	LoRAWaitingLabel string
 	LoRAMaxLabel     string
+
+	Custom []Custom
 }
+
+// Custom is a number that an engine has beyond those that every engine may have; several series add up.
+type Custom struct {
+	Name   string // by which Endpoint.Custom knows it
+	Series Series
+}
+
+// MaxCustom bounds the custom numbers of an engine.
+const MaxCustom = 64
 
 // Series names the series of a metric that have all of these labels.
 type Series struct {

@@ -2,83 +2,82 @@ package datalayer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 )
 
-var errPageTooLarge = errors.New("metrics page is larger than 4 MiB")
+// place is where and how the endpoints are asked for something.
+type place struct {
+	scheme, path string
+	port         int // 0: the endpoint's own
+	accept       string
+	limit        int // bytes of an answer
+	timeout      time.Duration
+	client       *http.Client
+}
 
 // wire is how an endpoint is asked: its request, made once, and the reader for its engine.
 type wire struct {
 	endpoint *Endpoint // for which they were made
 	request  *http.Request
-	reader   *reader
+	reader   *reader // of metrics
 }
 
-// fetcher gets and reads pages; safe for use from many goroutines.
-type fetcher struct {
-	opts    *Options
-	client  *http.Client
-	engines *engines
-}
-
-// prepare makes the wire of an endpoint, once for as long as it is described the same way.
-func (f *fetcher) prepare(w *wire, e *Endpoint) error {
-	if w.endpoint == e {
-		return nil
-	}
+// request makes the request for an endpoint.
+func (p *place) request(e *Endpoint) (*http.Request, error) {
 	host := e.Address
-	if f.opts.Port != 0 {
+	if p.port != 0 {
 		ip, _, err := net.SplitHostPort(e.Address)
 		if err != nil {
-			return fmt.Errorf("endpoint %s: address %q: %w", e.Name, e.Address, err)
+			return nil, fmt.Errorf("endpoint %s: address %q: %w", e.Name, e.Address, err)
 		}
-		host = net.JoinHostPort(ip, strconv.Itoa(f.opts.Port))
+		host = net.JoinHostPort(ip, strconv.Itoa(p.port))
 	}
-	u := url.URL{Scheme: f.opts.Scheme, Host: host, Path: f.opts.Path}
-	req, err := http.NewRequest(http.MethodGet, u.String(), nil)
+	u := url.URL{Scheme: p.scheme, Host: host, Path: p.path}
+	request, err := http.NewRequest(http.MethodGet, u.String(), nil)
 	if err != nil {
-		return fmt.Errorf("endpoint %s: %w", e.Name, err)
+		return nil, fmt.Errorf("endpoint %s: %w", e.Name, err)
 	}
-	req.Header.Set("Accept", "text/plain;version=0.0.4")
-	req.Header.Set("User-Agent", "switchyard")
-	*w = wire{endpoint: e, request: req, reader: f.engines.of(e.Labels)}
-	return nil
+	request.Header.Set("Accept", p.accept)
+	request.Header.Set("User-Agent", "switchyard")
+	return request, nil
 }
 
-// fetch gets a page into buf, which it may let grow, and reads it.
-func (f *fetcher) fetch(ctx context.Context, w *wire, buf []byte, p *page) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, f.opts.Timeout)
+// fetch gets an answer into buf, which it may let grow.
+func (p *place) fetch(ctx context.Context, request *http.Request, buf []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
-	resp, err := f.client.Do(w.request.WithContext(ctx))
+	response, err := p.client.Do(request.WithContext(ctx))
 	if err != nil {
-		return buf, fmt.Errorf("get metrics: %w", err)
+		return buf[:0], err
 	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		_, _ = io.CopyN(io.Discard, resp.Body, 4096) // a short answer leaves the connection usable
-		return buf, fmt.Errorf("get metrics from %s: status %d", w.request.URL, resp.StatusCode)
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		_, _ = io.CopyN(io.Discard, response.Body, 4096) // a short answer leaves the connection usable
+		return buf[:0], fmt.Errorf("get %s: status %d", request.URL, response.StatusCode)
 	}
-	if buf, err = readAll(resp.Body, buf[:0]); err != nil {
-		return buf, fmt.Errorf("get metrics from %s: %w", w.request.URL, err)
+	if response.ContentLength > int64(p.limit) {
+		return buf[:0], fmt.Errorf("get %s: %w", request.URL, tooLarge(p.limit))
 	}
-	w.reader.read(buf, p)
-	if p.known() == 0 {
-		return buf, fmt.Errorf("get metrics from %s: the page has none of the metrics of engine %s", w.request.URL, w.reader.engine.Name)
+	if buf, err = readAll(response.Body, buf[:0], p.limit); err != nil {
+		return buf, fmt.Errorf("get %s: %w", request.URL, err)
 	}
 	return buf, nil
 }
 
-// readAll reads a page of at most MaxPageBytes into buf.
-func readAll(r io.Reader, buf []byte) ([]byte, error) {
+func tooLarge(limit int) error { return fmt.Errorf("the answer is larger than %d MiB", limit>>20) }
+
+// readAll reads an answer of at most limit bytes into buf.
+func readAll(r io.Reader, buf []byte, limit int) ([]byte, error) {
 	for {
-		if len(buf) > MaxPageBytes {
-			return buf, errPageTooLarge
+		if len(buf) > limit {
+			return buf, tooLarge(limit)
 		}
 		if len(buf) == cap(buf) {
 			buf = append(buf, 0)[:len(buf)]
@@ -86,13 +85,32 @@ func readAll(r io.Reader, buf []byte) ([]byte, error) {
 		n, err := r.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
 		if err == io.EOF {
-			if len(buf) > MaxPageBytes {
-				return buf, errPageTooLarge
+			if len(buf) > limit {
+				return buf, tooLarge(limit)
 			}
 			return buf, nil
 		}
 		if err != nil {
 			return buf, err
 		}
+	}
+}
+
+// newClient makes a client for many servers, each asked by one connection that is kept. Redirects are not followed: a
+// model server must not choose whom we ask.
+func newClient(files TLS, timeout time.Duration, log *slog.Logger) *http.Client {
+	dialer := net.Dialer{Timeout: timeout, KeepAlive: 30 * time.Second}
+	secure := &secureDialer{files: files, plain: dialer, timeout: timeout, log: log}
+	return &http.Client{
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: &http.Transport{
+			DialContext:           dialer.DialContext,
+			DialTLSContext:        secure.dial,
+			MaxIdleConnsPerHost:   1,
+			IdleConnTimeout:       30 * time.Second,
+			DisableCompression:    true, // costs more than the bytes it saves
+			ResponseHeaderTimeout: timeout,
+			ReadBufferSize:        16 << 10,
+		},
 	}
 }

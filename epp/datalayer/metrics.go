@@ -16,10 +16,14 @@ type Metrics struct {
 	LoRA      LoRA
 	Known     Fields    // which of the numbers above the page had
 	At        time.Time // of the scrape that the numbers are from; zero: there was none
-	Err       error     // why the latest scrape gave nothing; the numbers are then those of At
+	// Every is about how long after At the next scrape is to be: longer without traffic, see Options.
+	Every time.Duration
+	Err   error // why the latest scrape gave nothing; the numbers are then those of At
 
 	staleAfter           time.Duration
-	rawRunning, rawToRun string // the LoRA lists as the page had them, to see that they are still the same
+	custom               []float64 // NaN: not on the page
+	customNames          []string  // of the above; those of the reader
+	rawRunning, rawToRun string    // the LoRA lists as the page had them, to see that they are still the same
 }
 
 // LoRA is the adapters of a server. The slices are not to be changed.
@@ -47,6 +51,16 @@ func (s Fields) Has(f Fields) bool { return s&f == f }
 // never takes the server out of its pool.
 func (m *Metrics) Stale(now time.Time) bool { return m.At.IsZero() || now.Sub(m.At) > m.staleAfter }
 
+// Custom is a number by its name, whatever its age.
+func (m *Metrics) Custom(name string) (value float64, known bool) {
+	for i, known := range m.customNames {
+		if known == name {
+			return m.custom[i], !math.IsNaN(m.custom[i])
+		}
+	}
+	return 0, false
+}
+
 // failed is the same numbers after a scrape that gave nothing.
 func (m *Metrics) failed(err error) *Metrics {
 	next := *m
@@ -55,25 +69,40 @@ func (m *Metrics) failed(err error) *Metrics {
 }
 
 // next makes the metrics that a page says. Nothing of them points into the page.
-func (m *Metrics) next(p *page, now time.Time) *Metrics {
+func (m *Metrics) next(p *page, now time.Time, staleAfter time.Duration) *Metrics {
 	next := &Metrics{
 		Waiting:    wholeNumber(p.sums[numWaiting]),
 		Running:    wholeNumber(p.sums[numRunning]),
 		BlockSize:  wholeNumber(p.most[numBlockSize]),
 		NumBlocks:  wholeNumber(p.sums[numBlocks]),
 		At:         now,
-		staleAfter: m.staleAfter,
+		staleAfter: staleAfter,
 	}
 	if n := p.seen[numKVUsage]; n > 0 {
 		next.KVUsage = min(max(p.sums[numKVUsage]/float64(n), 0), 1)
 	}
 	next.Known = p.known()
+	next.setCustom(p)
 	if p.seen[numLoRA] > 0 {
 		next.LoRA.Max = p.lora.limit
 		next.LoRA.Running, next.rawRunning = names(p.lora.running, m.LoRA.Running, m.rawRunning)
 		next.LoRA.Waiting, next.rawToRun = names(p.lora.waiting, m.LoRA.Waiting, m.rawToRun)
 	}
 	return next
+}
+
+// setCustom takes over the custom numbers of a page.
+func (m *Metrics) setCustom(p *page) {
+	if len(p.custom) == 0 {
+		return
+	}
+	m.customNames, m.custom = p.customNames, make([]float64, len(p.custom))
+	for i, found := range p.custom {
+		m.custom[i] = math.NaN()
+		if found.seen > 0 {
+			m.custom[i] = found.sum
+		}
+	}
 }
 
 // names splits a comma list as it stands in a label; the same list as before is the same slice as before.

@@ -30,9 +30,31 @@ type page struct {
 		running, waiting []byte
 		limit            int
 	}
+	custom      []found  // in the order of the engine's Custom; its memory is used again
+	customNames []string // of the above; those of the reader
+}
+
+// found is what the series of a custom number add up to.
+type found struct {
+	sum  float64
+	seen int
+}
+
+// start empties the page for a reader.
+func (p *page) start(r *reader) {
+	custom := p.custom[:0]
+	for range r.customNames {
+		custom = append(custom, found{})
+	}
+	*p = page{custom: custom, customNames: r.customNames}
 }
 
 func (p *page) add(n number, value float64) {
+	if n >= numbers {
+		p.custom[n-numbers].sum += value
+		p.custom[n-numbers].seen++
+		return
+	}
 	p.sums[n] += value
 	p.most[n] = max(p.most[n], value)
 	p.seen[n]++
@@ -54,10 +76,21 @@ func (p *page) known() (known Fields) {
 	return known
 }
 
+// empty tells that nothing was found.
+func (p *page) empty() bool {
+	for i := range p.custom {
+		if p.custom[i].seen > 0 {
+			return false
+		}
+	}
+	return p.known() == 0
+}
+
 // reader reads the pages of one engine, in the Prometheus text format.
 type reader struct {
-	engine *Engine
-	wanted []wanted
+	engine      *Engine
+	wanted      []wanted
+	customNames []string
 }
 
 type wanted struct {
@@ -79,13 +112,17 @@ func newReader(e *Engine) *reader {
 			r.wanted = append(r.wanted, wanted{w.s.Name, w.s.Labels, w.n})
 		}
 	}
+	for i, c := range e.Custom[:min(len(e.Custom), MaxCustom)] {
+		r.customNames = append(r.customNames, c.Name)
+		r.wanted = append(r.wanted, wanted{c.Series.Name, c.Series.Labels, numbers + number(i)})
+	}
 	return r
 }
 
 // read looks through a page for the wanted series. It allocates nothing and looks only at the beginning of lines that
 // are not wanted; a line that is malformed counts as not there.
 func (r *reader) read(text []byte, p *page) {
-	*p = page{}
+	p.start(r)
 	for len(text) > 0 {
 		line := text
 		if end := bytes.IndexByte(text, '\n'); end >= 0 {

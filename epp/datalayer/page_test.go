@@ -18,7 +18,7 @@ func readPage(engine, text string) *Metrics {
 	r := newEngines(nil, "", "").of(map[string]string{EngineLabel: engine})
 	p := &page{}
 	r.read([]byte(text), p)
-	return (&Metrics{staleAfter: time.Second}).next(p, time.Unix(1, 0))
+	return (&Metrics{}).next(p, time.Unix(1, 0), time.Second)
 }
 
 func TestReadPage(t *testing.T) {
@@ -142,8 +142,8 @@ func TestSameListsAreNotMadeAgain(t *testing.T) {
 	r := newEngines(nil, "", "").unnamed
 	p := &page{}
 	r.read(text, p)
-	first := (&Metrics{}).next(p, time.Now())
-	second := first.next(p, time.Now())
+	first := (&Metrics{}).next(p, time.Now(), time.Hour)
+	second := first.next(p, time.Now(), time.Hour)
 	if first.LoRA.Running[0] != `a\x` || &first.LoRA.Running[0] != &second.LoRA.Running[0] {
 		t.Errorf("lists %q and %q", first.LoRA.Running, second.LoRA.Running)
 	}
@@ -152,8 +152,53 @@ func TestSameListsAreNotMadeAgain(t *testing.T) {
 		t.Error("the list points into the page")
 	}
 	r.read([]byte(`vllm:lora_requests_info{running_lora_adapters="b"} 2`), p)
-	if third := second.next(p, time.Now()); !slices.Equal(third.LoRA.Running, []string{"b"}) || third.LoRA.Waiting != nil {
+	if third := second.next(p, time.Now(), time.Hour); !slices.Equal(third.LoRA.Running, []string{"b"}) || third.LoRA.Waiting != nil {
 		t.Errorf("lists %+v", third.LoRA)
+	}
+}
+
+// TestCustomNumbers reads the same page as several engines with one scratch.
+func TestCustomNumbers(t *testing.T) {
+	series := func(text string) Series {
+		s, err := ParseSeries(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	e := newEngines([]Engine{
+		{Name: "one", Custom: []Custom{{"temperature", series("gpu_temp{gpu=0}")}, {"watts", series("gpu_watts")}, {"none", series("nothing")}, {"odd", series("gpu_odd")}}},
+		{Name: "two", Waiting: Series{Name: "queue"}, Custom: []Custom{{"watts", series("gpu_watts{gpu=1}")}}},
+	}, "", "")
+	text := []byte("gpu_temp{gpu=\"0\"} -3.5\ngpu_temp{gpu=\"1\"} 70\ngpu_watts{gpu=\"0\"} 100\ngpu_watts{gpu=\"1\"} 200.5\ngpu_odd NaN\nqueue 1\n")
+	p := &page{}
+	read := func(engine string) *Metrics {
+		e.byName[engine].read(text, p)
+		if p.empty() {
+			t.Errorf("%s finds nothing", engine)
+		}
+		return (&Metrics{}).next(p, time.Now(), time.Hour)
+	}
+	one, two := read("one"), read("two")
+	for _, test := range []struct {
+		of    *Metrics
+		name  string
+		want  float64
+		known bool
+	}{
+		{one, "temperature", -3.5, true}, {one, "watts", 300.5, true}, {one, "none", 0, false}, {one, "odd", 0, false}, {one, "other", 0, false},
+		{two, "watts", 200.5, true}, {two, "temperature", 0, false}, {&Metrics{}, "watts", 0, false},
+	} {
+		got, known := test.of.Custom(test.name)
+		if known != test.known || known && got != test.want {
+			t.Errorf("%s: %v, %v; want %v, %v", test.name, got, known, test.want, test.known)
+		}
+	}
+	if e.byName["one"].read([]byte("gpu_other 1\n"), p); !p.empty() {
+		t.Error("a page without any of the numbers does not count as empty")
+	}
+	if n := testing.AllocsPerRun(20, func() { e.byName["one"].read(text, p) }); n != 0 {
+		t.Errorf("%v allocations", n)
 	}
 }
 
@@ -167,18 +212,26 @@ func TestReadPageDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// FuzzReadPage holds the reader against the Prometheus parser: whatever page that accepts, both find the same in it.
-func FuzzReadPage(f *testing.F) {
+// FuzzPage holds the reader against the Prometheus parser: whatever page that accepts, both find the same in it. No page of any
+// engine may give numbers out of bounds.
+func FuzzPage(f *testing.F) {
 	f.Add([]byte("vllm:num_requests_running{engine=\"0\",model_name=\"m\"} 3.0\nvllm:num_requests_waiting 7 1700000000000\n"))
 	f.Add([]byte("# TYPE vllm:kv_cache_usage_perc gauge\n vllm:kv_cache_usage_perc { a=\"\\\\\\n\\\"\" , b=\"}\",} +Inf\nx 1\n"))
 	f.Add([]byte("vllm:cache_config_info{block_size=\"16\",num_gpu_blocks=\"28936\"} 1.0\nvllm:num_requests_running NaN\n"))
 	f.Add([]byte("vllm:lora_requests_info{max_lora=\"4\",running_lora_adapters=\"a,b\",waiting_lora_adapters=\"\"} 1e9\n"))
 	f.Add([]byte("# HELP vllm:num_requests_waiting x\n# TYPE vllm:num_requests_waiting histogram\nvllm:num_requests_waiting_bucket{le=\"1\"} 3\n"))
-	r := newEngines(nil, "", "").unnamed
+	f.Add([]byte("nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type=\"fraction\"} 0.5\ntrtllm_kv_cache_max_blocks 7e9\nsglang:cache_config_info{page_size=\"1\"} 1\n"))
+	own := Engines[0]
+	own.Custom = []Custom{{Name: "x", Series: Series{Name: "x"}}}
+	e := newEngines([]Engine{own}, "", "")
+	r := e.unnamed
 	f.Fuzz(func(t *testing.T, text []byte) {
 		p := &page{}
+		for _, other := range e.byName {
+			other.read(text, p)
+			checkBounds(t, (&Metrics{}).next(p, time.Now(), time.Hour))
+		}
 		r.read(text, p)
-		got := (&Metrics{}).next(p, time.Now())
 		parser := expfmt.NewTextParser(model.LegacyValidation)
 		families, err := parser.TextToMetricFamilies(bytes.NewReader(text))
 		if err != nil {
@@ -186,18 +239,30 @@ func FuzzReadPage(f *testing.F) {
 		}
 		for name, number := range map[string]number{
 			"vllm:num_requests_running": numRunning, "vllm:num_requests_waiting": numWaiting, "vllm:kv_cache_usage_perc": numKVUsage,
+			"x": numbers,
 		} {
 			if mf := families[name]; mf == nil || mf.GetType() == dto.MetricType_UNTYPED || mf.GetType() == dto.MetricType_GAUGE || mf.GetType() == dto.MetricType_COUNTER {
 				sum, n := total(mf)
-				if n != p.seen[number] || sum != p.sums[number] && !(math.IsNaN(sum) && math.IsNaN(p.sums[number])) {
-					t.Errorf("%s: %d series with %v in all, want %d with %v", name, p.seen[number], p.sums[number], n, sum)
+				got := p.custom[0]
+				if number < numbers {
+					got = found{p.sums[number], p.seen[number]}
+				}
+				if n != got.seen || sum != got.sum && !(math.IsNaN(sum) && math.IsNaN(got.sum)) {
+					t.Errorf("%s: %d series with %v in all, want %d with %v", name, got.seen, got.sum, n, sum)
 				}
 			}
 		}
-		if got.KVUsage < 0 || got.KVUsage > 1 || got.Running < 0 || got.Waiting < 0 || got.NumBlocks < 0 {
-			t.Errorf("out of bounds: %+v", got)
-		}
 	})
+}
+
+func checkBounds(t *testing.T, m *Metrics) {
+	t.Helper()
+	if !(m.KVUsage >= 0 && m.KVUsage <= 1) || m.Running < 0 || m.Waiting < 0 || m.NumBlocks < 0 || m.BlockSize < 0 || m.LoRA.Max < 0 {
+		t.Errorf("out of bounds: %+v", m)
+	}
+	if value, known := m.Custom("x"); math.IsNaN(value) && known {
+		t.Error("a custom number that is none")
+	}
 }
 
 // total adds up the series of a family, as far as they are numbers.

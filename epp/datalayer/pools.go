@@ -13,11 +13,14 @@ import (
 
 // Pools is the registry of pools. One goroutine at a time changes it; reading never waits.
 type Pools struct {
-	opts Options
+	given  atomic.Pointer[Options] // as they were given
+	opts   atomic.Pointer[Options] // with defaults
+	counts [kinds]counts
 
 	mu      sync.Mutex // of changes
 	pools   atomic.Pointer[map[string]*Pool]
 	changed chan struct{} // endpoints came or went
+	renewed chan struct{} // options changed
 	woken   chan *live    // an endpoint has traffic after a quiet time
 }
 
@@ -31,10 +34,21 @@ type Pool struct {
 
 // New makes a registry without pools.
 func New(opts Options) *Pools {
-	p := &Pools{opts: opts.withDefaults(), changed: make(chan struct{}, 1), woken: make(chan *live, 256)}
+	p := &Pools{changed: make(chan struct{}, 1), renewed: make(chan struct{}, 1), woken: make(chan *live, 256)}
 	p.pools.Store(&map[string]*Pool{})
+	p.settle(opts)
+	opts.warn()
 	return p
 }
+
+func (p *Pools) settle(opts Options) {
+	settled := opts.withDefaults()
+	p.given.Store(&opts)
+	p.opts.Store(&settled)
+}
+
+// Options are those that were given last.
+func (p *Pools) Options() Options { return *p.given.Load() }
 
 // Key is namespace/name.
 func (p *Pool) Key() string { return p.key }
@@ -59,31 +73,55 @@ func (p *Pools) List() []*Pool {
 // Set makes the pool with this key, or replaces its endpoints. An endpoint whose namespace, name and address were there
 // before keeps its ordinal, its numbers and what is in flight. Of specs that are equal in the three the first counts.
 func (p *Pools) Set(key string, specs []Spec) {
+	if p.set(key, specs) {
+		p.tell(key)
+	}
+}
+
+// set tells whether anything is different now.
+func (p *Pools) set(key string, specs []Spec) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	pool, ok := p.Get(key)
 	if !ok {
-		pool = &Pool{key: key, index: prefix.New(prefix.Options{BlocksPerServer: p.opts.BlocksPerServer})}
+		pool = &Pool{key: key, index: prefix.New(prefix.Options{})}
 		pool.endpoints.Store(&[]*Endpoint{})
 	}
+	before := pool.Endpoints()
 	p.replace(pool, specs)
 	if !ok {
 		p.publish(func(pools map[string]*Pool) { pools[key] = pool })
 	}
 	p.signal()
+	return !ok || !slices.Equal(before, pool.Endpoints())
 }
 
 // Delete forgets a pool. Who still has it sees it without endpoints.
 func (p *Pools) Delete(key string) {
+	if p.remove(key) {
+		p.tell(key)
+	}
+}
+
+// remove tells whether the pool was there.
+func (p *Pools) remove(key string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	pool, ok := p.Get(key)
 	if !ok {
-		return
+		return false
 	}
 	p.publish(func(pools map[string]*Pool) { delete(pools, key) })
 	p.replace(pool, nil)
 	p.signal()
+	return true
+}
+
+// tell passes on that something of a pool is new.
+func (p *Pools) tell(key string) {
+	if changed := p.opts.Load().Changed; changed != nil {
+		changed(key)
+	}
 }
 
 // Run scrapes the endpoints of all pools until the context ends, and leaves nothing behind. It runs once at a time.
@@ -160,7 +198,8 @@ func (p *Pools) endpoint(pool *Pool, s *Spec, before *Endpoint) *Endpoint {
 		// A request that began before the ordinal was freed may have added to it since.
 		pool.index.Remove(e.Server)
 		e.live = &live{woken: p.wake}
-		e.live.metrics.Store(&Metrics{staleAfter: p.opts.StaleAfter})
+		e.live.metrics.Store(&Metrics{})
+		pool.index.SetCapacity(e.Server, p.capacity(e.live))
 	}
 	e.live.endpoint.Store(e)
 	return e

@@ -1,7 +1,10 @@
 package datalayer
 
 import (
+	"bytes"
+	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -134,35 +137,43 @@ func TestFlight(t *testing.T) {
 
 func TestInterval(t *testing.T) {
 	o := (Options{}).withDefaults()
+	metrics, models := &metricsSource{opts: &o}, &modelsSource{every: 5 * time.Second}
 	now := time.Now()
-	fresh := func() *target {
-		l := &live{}
-		l.metrics.Store(&Metrics{})
-		return &target{live: l}
-	}
 	for _, tc := range []struct {
 		name string
+		of   source
 		with func(*target)
 		want time.Duration
 	}{
-		{"idle", func(*target) {}, time.Second},
-		{"request in flight", func(t *target) { t.live.requests.Store(1) }, 50 * time.Millisecond},
-		{"request lately", func(t *target) { t.live.lastBegin.Store(now.Add(-activeFor + 1).UnixNano()) }, 50 * time.Millisecond},
-		{"request a while ago", func(t *target) { t.live.lastBegin.Store(now.Add(-activeFor).UnixNano()) }, time.Second},
-		{"busy for others", func(t *target) { t.live.metrics.Store(&Metrics{Running: 1}) }, 50 * time.Millisecond},
-		{"queue for others", func(t *target) { t.live.metrics.Store(&Metrics{Waiting: 1}) }, 50 * time.Millisecond},
-		{"failed once", func(t *target) { t.failures = 1; t.live.requests.Store(1) }, time.Second},
-		{"failed twice", func(t *target) { t.failures = 2 }, 2 * time.Second},
-		{"failed for ever", func(t *target) { t.failures = 1 << 40 }, 4 * time.Second},
+		{"idle", metrics, func(*target) {}, time.Second},
+		{"request in flight", metrics, func(t *target) { t.live.requests.Store(1) }, 50 * time.Millisecond},
+		{"request lately", metrics, func(t *target) { t.live.lastBegin.Store(now.Add(-activeFor + 1).UnixNano()) }, 50 * time.Millisecond},
+		{"request a while ago", metrics, func(t *target) { t.live.lastBegin.Store(now.Add(-activeFor).UnixNano()) }, time.Second},
+		{"busy for others", metrics, func(t *target) { t.live.metrics.Store(&Metrics{Running: 1}) }, 50 * time.Millisecond},
+		{"queue for others", metrics, func(t *target) { t.live.metrics.Store(&Metrics{Waiting: 1}) }, 50 * time.Millisecond},
+		{"failed once", metrics, func(t *target) { t.failures = 1; t.live.requests.Store(1) }, time.Second},
+		{"failed twice", metrics, func(t *target) { t.failures = 2 }, 2 * time.Second},
+		{"failed for ever", metrics, func(t *target) { t.failures = 1 << 40 }, 4 * time.Second},
+		{"models", models, func(t *target) { t.live.requests.Store(1) }, 5 * time.Second},
+		{"models failed for ever", models, func(t *target) { t.failures = 9 }, 20 * time.Second},
 	} {
-		target := fresh()
+		l := &live{}
+		l.metrics.Store(&Metrics{})
+		target := &target{live: l, source: tc.of}
 		tc.with(target)
-		if got := target.interval(&o, now); got != tc.want {
+		if got := target.interval(now); got != tc.want {
 			t.Errorf("%s: %v, want %v", tc.name, got, tc.want)
 		}
-	}
-	if a, b := jittered(time.Second, 0), jittered(time.Second, 1); a != 900*time.Millisecond || b != 1100*time.Millisecond {
-		t.Errorf("jitter from %v to %v", a, b)
+		// The first time they are spread over the interval, later about it.
+		for _, test := range []struct {
+			spread         bool
+			random, expect float64
+		}{{false, 0, 0.1}, {false, 1, 1}, {true, 0, 0.9}, {true, 1, 1.1}} {
+			target.spread = test.spread
+			if got, want := target.next(now, test.random), time.Duration(float64(tc.want)*test.expect); got.Round(time.Microsecond) != want.Round(time.Microsecond) || !target.spread {
+				t.Errorf("%s, spread %v, random %v: %v, want %v", tc.name, test.spread, test.random, got, want)
+			}
+		}
 	}
 }
 
@@ -174,5 +185,61 @@ func TestStale(t *testing.T) {
 	}
 	if o := (Options{IdleInterval: 5 * time.Second}).withDefaults(); o.StaleAfter != 10*time.Second {
 		t.Errorf("idle endpoints go stale between scrapes: %v", o.StaleAfter)
+	}
+	if o := (Options{StaleAfter: time.Second}).withDefaults(); o.StaleAfter != time.Second || o.IdleInterval != 500*time.Millisecond {
+		t.Errorf("idle endpoints go stale between scrapes: asked each %v, stale after %v", o.IdleInterval, o.StaleAfter)
+	}
+}
+
+// TestSlowScrapesAreWarnedOf counts the lines of the log.
+func TestSlowScrapesAreWarnedOf(t *testing.T) {
+	var log bytes.Buffer
+	o := Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}
+	warned := func(what string, want int) {
+		t.Helper()
+		if got := strings.Count(log.String(), "stale before they are asked"); got != want {
+			t.Errorf("%s: %d warnings, want %d", what, got, want)
+		}
+	}
+	New(o)
+	warned("defaults", 0)
+	o.Interval = time.Second
+	New(o)
+	warned("twice within the threshold", 0)
+	o.Interval, o.StaleAfter = 300*time.Millisecond, 500*time.Millisecond
+	p := New(o)
+	warned("slower than the threshold", 1)
+	p.Set("k", []Spec{spec("x", "10.0.0.1:80")})
+	o.BlocksPerServer = 7
+	if err := p.Reconfigure(o); err != nil {
+		t.Fatal(err)
+	}
+	warned("another option changed", 1)
+	o.Interval = time.Second
+	if err := p.Reconfigure(o); err != nil {
+		t.Fatal(err)
+	}
+	warned("slower still", 2)
+	if got := p.opts.Load().StaleAfter; got != 2*time.Second {
+		t.Errorf("numbers count for %v, want twice the interval", got)
+	}
+}
+
+func TestChangesAreTold(t *testing.T) {
+	var told []string
+	p := New(Options{Changed: func(pool string) { told = append(told, pool) }})
+	a, b := spec("a", "10.0.0.1:80"), spec("b", "10.0.0.2:80")
+	p.Set("ns/p", nil)
+	p.Set("ns/p", []Spec{a})
+	p.Set("ns/p", []Spec{a})
+	p.Set("ns/q", []Spec{a, b})
+	p.Set("ns/q", []Spec{b, a})
+	relabelled := a
+	relabelled.Labels = map[string]string{"role": "both"}
+	p.Set("ns/p", []Spec{relabelled})
+	p.Delete("ns/q")
+	p.Delete("ns/q")
+	if want := []string{"ns/p", "ns/p", "ns/q", "ns/p", "ns/q"}; !slices.Equal(told, want) {
+		t.Errorf("told of %q, want %q", told, want)
 	}
 }

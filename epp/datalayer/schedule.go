@@ -5,34 +5,42 @@ import (
 	"time"
 )
 
-// maxBackoff bounds the wait for a server that does not answer, in idle intervals.
+// maxBackoff bounds the wait for a server that does not answer, in pauses of its source.
 const maxBackoff = 4
 
-// target is an endpoint as the scraper sees it; only the scraper's goroutine touches it.
+// target is an endpoint that a source asks, as the scraper sees it; only the scraper's goroutine touches it, but for what
+// belongs to the scrape under way: wire.
 type target struct {
 	live     *live
 	pool     *Pool
+	source   source
 	due      time.Time
-	place    int // in the heap; -1: not waiting
-	failures int // scrapes in a row that gave nothing
-	proven   bool
-	gone     bool // out of its pool while its scrape was under way
+	place    int  // in the heap; -1: not waiting
+	failures int  // scrapes in a row that gave nothing
+	proven   bool // the latest scrape gave something
+	spread   bool // its turn has been moved away from those that began with it
+	gone     bool // out of its pool, or replaced, while its scrape was under way
 	suspect  bool // its scrape under way counts as that of a suspect
 	wire     wire
 }
 
-// interval is the time to the next scrape: short with traffic, of this process (in flight, or lately) or of another
-// (the server has requests); long without; growing while the server does not answer.
-func (t *target) interval(o *Options, now time.Time) time.Duration {
+// interval is the time to the next scrape; it grows while the server does not answer.
+func (t *target) interval(now time.Time) time.Duration {
 	if t.failures > 0 {
-		return o.IdleInterval * time.Duration(min(1<<min(t.failures-1, 8), maxBackoff))
+		return t.source.pause() * time.Duration(min(1<<min(t.failures-1, 8), maxBackoff))
 	}
-	l := t.live
-	m := l.metrics.Load()
-	if l.requests.Load() > 0 || m.Running > 0 || m.Waiting > 0 || now.UnixNano()-l.lastBegin.Load() < int64(activeFor) {
-		return o.Interval
+	return t.source.interval(t.live, now)
+}
+
+// next is the time to the next scrape, moved by a random number from 0 to 1. Endpoints that came together are spread over
+// the whole interval first.
+func (t *target) next(now time.Time, random float64) time.Duration {
+	d := t.interval(now)
+	if !t.spread {
+		t.spread = true
+		return time.Duration(float64(d) * (0.1 + 0.9*random))
 	}
-	return o.IdleInterval
+	return jittered(d, random)
 }
 
 // jittered spreads scrapes: between 0.9 and 1.1 of an interval, by a random number from 0 to 1.

@@ -2,20 +2,23 @@ package datalayer
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
 	"sync"
 	"time"
 )
 
-// scraper asks the endpoints of all pools for their metrics. One goroutine owns the schedule; a scrape is a goroutine
-// only while it is under way, and there are never more than maxScrapes.
+// scraper asks the endpoints of all pools for what each source wants to know. One goroutine owns the schedule; a scrape is a
+// goroutine only while it is under way, and there are never more than maxScrapes.
 type scraper struct {
 	pools   *Pools
-	fetcher fetcher
-	owned   bool // the client is ours to close
+	opts    *Options
+	sources []source
+	clients map[clientKey]*http.Client // ours to close
 
-	targets map[*live]*target
+	targets map[targetKey]*target
 	waiting queue
 	busy    int // scrapes under way
 	suspect int // of these, of servers that are not known to answer
@@ -25,6 +28,12 @@ type scraper struct {
 	running sync.WaitGroup
 }
 
+// targetKey tells targets apart.
+type targetKey struct {
+	live *live
+	kind kind
+}
+
 // outcome is a scrape that is over.
 type outcome struct {
 	target *target
@@ -32,17 +41,14 @@ type outcome struct {
 }
 
 func newScraper(p *Pools) *scraper {
-	o := &p.opts
 	s := &scraper{
 		pools:   p,
-		fetcher: fetcher{opts: o, client: o.Client, engines: newEngines(o.Engines, o.EngineLabel, o.DefaultEngine)},
-		targets: map[*live]*target{},
+		clients: map[clientKey]*http.Client{},
+		targets: map[targetKey]*target{},
 		done:    make(chan outcome, maxScrapes),
 	}
-	if s.fetcher.client == nil {
-		s.fetcher.client, s.owned = newClient(*o), true
-	}
 	s.buffers.New = func() any { return &scratch{buf: make([]byte, 0, 64<<10)} }
+	s.equip()
 	return s
 }
 
@@ -51,6 +57,9 @@ type scratch struct {
 	buf  []byte
 	page page
 }
+
+// maxKeptBytes bounds the memory that a scrape leaves for others; that of an unusually large page is dropped.
+const maxKeptBytes = 1 << 20
 
 // batch is how far ahead scrapes are taken together, to wake up less often.
 const batch = 2 * time.Millisecond
@@ -74,6 +83,8 @@ func (s *scraper) run(ctx context.Context) error {
 		case <-timer.C:
 		case <-s.pools.changed:
 			s.sync()
+		case <-s.pools.renewed:
+			s.renew()
 		case l := <-s.pools.woken:
 			s.hurry(l)
 		case o := <-s.done:
@@ -85,41 +96,48 @@ func (s *scraper) run(ctx context.Context) error {
 // stop waits for the scrapes under way, whose context has ended, and closes the connections.
 func (s *scraper) stop() {
 	s.running.Wait()
-	if s.owned {
-		s.fetcher.client.CloseIdleConnections()
+	for _, client := range s.clients {
+		client.CloseIdleConnections()
 	}
 }
 
 // sync takes in endpoints that came and drops those that went.
 func (s *scraper) sync() {
 	now := time.Now()
-	there := make(map[*live]bool, len(s.targets))
+	there := make(map[targetKey]bool, len(s.targets))
 	for _, pool := range s.pools.List() {
 		for _, e := range pool.Endpoints() {
-			there[e.live] = true
-			if s.targets[e.live] == nil {
-				t := &target{live: e.live, pool: pool, place: -1}
-				s.targets[e.live] = t
-				s.waiting.put(t, now)
+			for _, source := range s.sources {
+				key := targetKey{e.live, source.kind()}
+				there[key] = true
+				if s.targets[key] == nil {
+					t := &target{live: e.live, pool: pool, source: source, place: -1}
+					s.targets[key] = t
+					s.waiting.put(t, now)
+				}
 			}
 		}
 	}
-	for l, t := range s.targets {
-		if !there[l] {
-			t.gone = true
-			s.waiting.drop(t)
-			delete(s.targets, l)
+	for key, t := range s.targets {
+		if !there[key] {
+			s.drop(key, t)
 		}
 	}
 }
 
+func (s *scraper) drop(key targetKey, t *target) {
+	t.gone = true
+	s.waiting.drop(t)
+	delete(s.targets, key)
+}
+
 // hurry gives an endpoint with new traffic its turn within the short interval.
 func (s *scraper) hurry(l *live) {
-	t := s.targets[l]
+	t := s.targets[targetKey{l, kindMetrics}]
 	if t == nil || t.place < 0 || t.failures > 0 {
 		return
 	}
-	if soon := time.Now().Add(s.pools.opts.Interval); soon.Before(t.due) {
+	if soon := time.Now().Add(s.opts.Interval); soon.Before(t.due) {
 		s.waiting.put(t, soon)
 	}
 }
@@ -155,27 +173,46 @@ func (s *scraper) begin(ctx context.Context, t *target) {
 	s.running.Go(func() { s.done <- outcome{t, s.scrape(ctx, t)} })
 }
 
-// scrape asks one endpoint and stores what it says. The target is its own until the outcome is sent.
+// scrape asks one endpoint and has the source store what it says. The target's wire is its own until the outcome is sent.
 func (s *scraper) scrape(ctx context.Context, t *target) error {
 	sc := s.buffers.Get().(*scratch)
-	defer s.buffers.Put(sc)
-	err := s.fetcher.prepare(&t.wire, t.live.endpoint.Load())
+	defer func() {
+		if cap(sc.buf) <= maxKeptBytes {
+			s.buffers.Put(sc)
+		}
+	}()
+	counts := &s.pools.counts[t.source.kind()]
+	err := t.prepare()
 	if err == nil {
-		sc.buf, err = s.fetcher.fetch(ctx, &t.wire, sc.buf, &sc.page)
+		sc.buf, err = t.source.place().fetch(ctx, t.wire.request, sc.buf)
 	}
-	before := t.live.metrics.Load()
 	if ctx.Err() != nil {
 		return nil // not the server's fault
 	}
 	if err != nil {
-		t.live.metrics.Store(before.failed(err))
+		counts.poll.Add(1)
+	} else if err = t.source.read(t, sc, time.Now()); err != nil {
+		counts.extract.Add(1)
+	}
+	if err != nil {
+		err = fmt.Errorf("asking for %s: %w", t.source.what(), err)
+		t.source.failed(t.live, err)
+	}
+	return err
+}
+
+// prepare makes the wire of an endpoint, once for as long as it is described the same way.
+func (t *target) prepare() error {
+	e := t.live.endpoint.Load()
+	if t.wire.endpoint == e {
+		return nil
+	}
+	request, err := t.source.place().request(e)
+	if err != nil {
 		return err
 	}
-	after := before.next(&sc.page, time.Now())
-	t.live.metrics.Store(after)
-	if after.Known.Has(HasCacheInfo) && (after.BlockSize != before.BlockSize || after.NumBlocks != before.NumBlocks) {
-		s.pools.resize(t.pool, t.live, after)
-	}
+	t.wire = wire{endpoint: e, request: request}
+	t.source.equip(&t.wire, e)
 	return nil
 }
 
@@ -191,7 +228,7 @@ func (s *scraper) finish(o outcome) {
 	}
 	s.note(t, o.err)
 	now := time.Now()
-	s.waiting.put(t, now.Add(jittered(t.interval(&s.pools.opts, now), rand.Float64())))
+	s.waiting.put(t, now.Add(t.next(now, rand.Float64())))
 }
 
 // note counts failures, and logs when a server stops or begins to answer.
@@ -201,31 +238,14 @@ func (s *scraper) note(t *target, err error) {
 		return
 	}
 	e := t.live.endpoint.Load()
-	log := s.pools.opts.Logger.With(slog.String("pool", t.pool.key), slog.String("endpoint", e.Name), slog.String("address", e.Address))
+	log := s.opts.Logger.With(slog.String("pool", t.pool.key), slog.String("endpoint", e.Name), slog.String("address", e.Address))
 	if err == nil {
-		log.Info("model server metrics can be read again", slog.Int("failures", t.failures))
+		log.Info("model server "+t.source.what()+" can be read again", slog.Int("failures", t.failures))
 		t.failures, t.proven = 0, true
 		return
 	}
 	if t.failures == 0 {
-		log.Warn("model server metrics cannot be read; its numbers count as unknown when they are old", slog.Any("error", err))
+		log.Warn("model server "+t.source.what()+" cannot be read; what is known of it counts as unknown when it is old", slog.Any("error", err))
 	}
 	t.failures, t.proven = t.failures+1, false
-}
-
-// maxBlocksPerServer bounds what a server may have the index keep for it.
-const maxBlocksPerServer = 1 << 20
-
-// resize makes the prefix index hold as much of a server as the server's own cache does.
-func (p *Pools) resize(pool *Pool, l *live, m *Metrics) {
-	if p.opts.BlockTokens <= 0 {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, e := range pool.Endpoints() {
-		if e.live == l { // still in the pool: the ordinal is its own
-			pool.index.SetCapacity(e.Server, min(max(1, m.BlockSize*m.NumBlocks/p.opts.BlockTokens), maxBlocksPerServer))
-		}
-	}
 }

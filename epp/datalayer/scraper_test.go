@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -135,12 +136,20 @@ func TestScrapeFailures(t *testing.T) {
 		answer http.HandlerFunc
 		want   string
 	}{
-		"status":   {func(w http.ResponseWriter, r *http.Request) { http.Error(w, "no", http.StatusTeapot) }, "status 418"},
+		"status": {func(w http.ResponseWriter, r *http.Request) { http.Error(w, "no", http.StatusTeapot) }, "status 418"},
+		"garbage": {func(w http.ResponseWriter, r *http.Request) {
+			_, _ = w.Write([]byte(strings.Repeat("\x00\xff{,=\"", 1<<16)))
+		},
+			"none of the metrics of engine vllm"},
 		"redirect": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, http.StatusFound) }, "status 302"},
 		"no such metrics": {func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "up 1") },
 			"none of the metrics of engine vllm"},
 		"too large": {func(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprint(w, vllm(1, 0, 0), strings.Repeat("x 1\n", MaxPageBytes/4))
+		}, "larger than 4 MiB"},
+		"larger than it says": {func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Length", strconv.Itoa(100<<20))
+			fmt.Fprint(w, vllm(1, 0, 0))
 		}, "larger than 4 MiB"},
 		"broken off": {func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Length", "1000")
@@ -233,6 +242,12 @@ func TestTrafficSpeedsUpScrapes(t *testing.T) {
 	eventually(t, "scrapes of the endpoint with traffic", func() bool { return busy.hits.Load() > 20 })
 	if n := idle.hits.Load(); n != 1 {
 		t.Errorf("%d scrapes of the idle endpoint, want 1", n)
+	}
+	if got, want := e.Metrics().Every, o.Interval; got != want {
+		t.Errorf("the numbers of the busy one say that it is asked each %s, want %s", got, want)
+	}
+	if got, want := endpointNamed(t, pool, "idle").Metrics().Every, o.IdleInterval; got != want {
+		t.Errorf("the numbers of the idle one say that it is asked each %s, want %s", got, want)
 	}
 }
 

@@ -1,10 +1,19 @@
 package extproc
 
 import (
+	"slices"
+	"strconv"
+	"time"
+
+	extprocfilterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/switchyard/switchyard/epp/director"
+	"github.com/switchyard/switchyard/epp/scheduling"
 )
 
 // maxChunk bounds a body chunk sent to the proxy, in bytes.
@@ -106,13 +115,115 @@ func chunkAnswer(p part, chunk mem.Buffer, endOfStream bool) encoded {
 	return encoded{mem.SliceBuffer(head), chunk}
 }
 
-// destinationMetadata is the pick as dynamic metadata.
-func destinationMetadata(addresses string) *structpb.Struct {
-	return &structpb.Struct{Fields: map[string]*structpb.Value{
-		lbNamespace: structpb.NewStructValue(&structpb.Struct{Fields: map[string]*structpb.Value{
-			destinationKey: structpb.NewStringValue(addresses),
-		}}),
-	}}
+// destinationMetadata is the pick as dynamic metadata, with the scores behind it where they are told.
+func destinationMetadata(decision *director.Decision) *structpb.Struct {
+	told := map[string]*structpb.Value{destinationKey: structpb.NewStringValue(decision.Addresses)}
+	if len(decision.Scores) > 0 {
+		scores := make(map[string]*structpb.Value, len(decision.Scores))
+		for _, score := range decision.Scores {
+			scores[score.Address] = structpb.NewNumberValue(score.Score)
+		}
+		told[scoresKey] = structpb.NewStructValue(&structpb.Struct{Fields: scores})
+	}
+	return &structpb.Struct{Fields: map[string]*structpb.Value{lbNamespace: structpb.NewStructValue(&structpb.Struct{Fields: told})}}
+}
+
+// changedAnswer tells the proxy where a request of the lean protocol goes and what of it changes. body is what was received of it. The
+// proxy checks a length that was announced against a body that was changed, so the length changes with it.
+func changedAnswer(p part, decision *director.Decision, asked *director.Request, body []byte) *extprocv3.ProcessingResponse {
+	common := &extprocv3.CommonResponse{}
+	if len(decision.Headers) > 0 {
+		common.HeaderMutation = headerChanges(decision.Headers)
+	}
+	answer := &extprocv3.ProcessingResponse{DynamicMetadata: destinationMetadata(decision)}
+	if p == partRequestHeaders {
+		answer.Response = &extprocv3.ProcessingResponse_RequestHeaders{RequestHeaders: headersAnswer(common)}
+		return answer
+	}
+	if decision.Model != "" {
+		changed := slices.Concat(body[:decision.ModelStart], []byte(decision.Model), body[decision.ModelEnd:])
+		common.BodyMutation = &extprocv3.BodyMutation{Mutation: &extprocv3.BodyMutation_Body{Body: changed}}
+		if asked.ContentLength > 0 {
+			if common.HeaderMutation == nil {
+				common.HeaderMutation = &extprocv3.HeaderMutation{}
+			}
+			length := setHeader("content-length", strconv.Itoa(asked.ContentLength+len(changed)-len(body)))
+			common.HeaderMutation.SetHeaders = append(common.HeaderMutation.SetHeaders, length)
+		}
+	}
+	answer.Response = &extprocv3.ProcessingResponse_RequestBody{RequestBody: &extprocv3.BodyResponse{Response: common}}
+	return answer
+}
+
+// headerChanges sets headers, and removes those without a value.
+func headerChanges(headers scheduling.Headers) *extprocv3.HeaderMutation {
+	changes := &extprocv3.HeaderMutation{}
+	for _, header := range headers {
+		if header.Value == "" {
+			changes.RemoveHeaders = append(changes.RemoveHeaders, header.Name)
+		} else {
+			changes.SetHeaders = append(changes.SetHeaders, setHeader(header.Name, header.Value))
+		}
+	}
+	return changes
+}
+
+// bodyAnswer puts other bytes in the place of a piece of an answer's body, in the lean protocol.
+func bodyAnswer(p part, piece []byte) encoded {
+	content := sizeField(len(piece)) // of BodyMutation: body
+	if len(piece) == 0 {
+		content = 2 // clear_body
+	}
+	mutation := sizeField(content)
+	common := sizeField(mutation)
+	head := make([]byte, 0, 24)
+	head = appendHeader(head, answerField(p), common)
+	head = appendHeader(head, 1, mutation) // BodyResponse.response
+	head = appendHeader(head, 3, content)  // CommonResponse.body_mutation
+	if len(piece) == 0 {
+		return encoded{mem.SliceBuffer(protowire.AppendVarint(protowire.AppendTag(head, 2, protowire.VarintType), 1))}
+	}
+	return encoded{mem.SliceBuffer(appendHeader(head, 1, len(piece))), mem.SliceBuffer(piece)}
+}
+
+// longestWait stands for a wait without bound, where the proxy has to be told one.
+const longestWait = time.Hour
+
+// waitAnswer tells the proxy that its answer takes longer than usual: this long at most, and some more.
+func waitAnswer(longest time.Duration) *extprocv3.ProcessingResponse {
+	if longest <= 0 || longest > longestWait-waitMargin {
+		longest = longestWait - waitMargin
+	}
+	return &extprocv3.ProcessingResponse{OverrideMessageTimeout: durationpb.New(longest + waitMargin)}
+}
+
+// waitMargin is how much longer than flow control itself the proxy waits.
+const waitMargin = 5 * time.Second
+
+// streamedAnswer is a chunk of a body with dynamic metadata beside it.
+func streamedAnswer(p part, chunk []byte, endOfStream bool, told *structpb.Struct) *extprocv3.ProcessingResponse {
+	mutation := &extprocv3.BodyMutation{Mutation: &extprocv3.BodyMutation_StreamedResponse{
+		StreamedResponse: &extprocv3.StreamedBodyResponse{Body: chunk, EndOfStream: endOfStream}}}
+	response := &extprocv3.BodyResponse{Response: &extprocv3.CommonResponse{BodyMutation: mutation}}
+	answer := &extprocv3.ProcessingResponse{DynamicMetadata: told}
+	if p == partRequestBody {
+		answer.Response = &extprocv3.ProcessingResponse_RequestBody{RequestBody: response}
+	} else {
+		answer.Response = &extprocv3.ProcessingResponse_ResponseBody{ResponseBody: response}
+	}
+	return answer
+}
+
+// reportAnswer answers trailers with dynamic metadata.
+func reportAnswer(told *structpb.Struct) *extprocv3.ProcessingResponse {
+	return &extprocv3.ProcessingResponse{DynamicMetadata: told,
+		Response: &extprocv3.ProcessingResponse_ResponseTrailers{ResponseTrailers: &extprocv3.TrailersResponse{}}}
+}
+
+// modeAnswer changes nothing of a request's headers, and what the proxy shows from then on.
+func modeAnswer(mode *extprocfilterv3.ProcessingMode) *extprocv3.ProcessingResponse {
+	return &extprocv3.ProcessingResponse{ModeOverride: mode,
+		Response: &extprocv3.ProcessingResponse_RequestHeaders{RequestHeaders: &extprocv3.HeadersResponse{}}}
 }
 
 // headersAnswer answers a header message with a change of headers.

@@ -2,9 +2,11 @@ package extproc
 
 import (
 	"bytes"
-	"slices"
 	"strconv"
+	"strings"
+	"time"
 
+	"github.com/switchyard/switchyard/epp/director"
 	"github.com/switchyard/switchyard/epp/scheduling"
 )
 
@@ -12,46 +14,116 @@ import (
 const (
 	lbNamespace     = "envoy.lb"
 	destinationKey  = "x-gateway-destination-endpoint"
+	scoresKey       = "x-gateway-destination-endpoint-scores"
 	servedKey       = "x-gateway-destination-endpoint-served"
 	subsetNamespace = "envoy.lb.subset_hint"
 	subsetKey       = "x-gateway-destination-endpoint-subset"
+	// usageNamespace is where the proxy's own token counting leaves envoy.data.ai.v3.TokenUsage.
+	usageNamespace = "envoy.ai.token_usage"
 )
 
+// assumedPath is that of a request whose headers tell none.
+const assumedPath = "/v1/completions"
+
+// ifAvailable is the preference of a client that wants its request served from the cache or not at all.
+const ifAvailable = "if-available"
+
+// named is the values of a header that has a current name and an older one; the current one wins.
+type named struct{ current, older []byte }
+
+func (n named) value() []byte {
+	if len(n.current) > 0 {
+		return n.current
+	}
+	return n.older
+}
+
+// headerReader picks out what the picker reads of request headers, in one pass over them.
+type headerReader struct {
+	objective, fairness, rewrite, ttft, tpot named
+	path, originalPath, forwardedPath        []byte
+	length, id, prefer                       []byte
+}
+
+func (r *headerReader) read(name, value []byte) {
+	switch string(name) {
+	case ":path":
+		r.path = value
+	case "x-original-path":
+		r.originalPath = value
+	case "x-forwarded-path":
+		r.forwardedPath = value
+	case "content-length":
+		r.length = value
+	case "x-request-id":
+		r.id = value
+	case "prefer":
+		r.prefer = value
+	case "x-llm-d-inference-objective":
+		r.objective.current = value
+	case "x-gateway-inference-objective":
+		r.objective.older = value
+	case "x-llm-d-inference-fairness-id":
+		r.fairness.current = value
+	case "x-gateway-inference-fairness-id":
+		r.fairness.older = value
+	case "x-llm-d-model-name-rewrite":
+		r.rewrite.current = value
+	case "x-gateway-model-name-rewrite":
+		r.rewrite.older = value
+	case "x-llm-d-slo-ttft-ms":
+		r.ttft.current = value
+	case "x-slo-ttft-ms":
+		r.ttft.older = value
+	case "x-llm-d-slo-tpot-ms":
+		r.tpot.current = value
+	case "x-slo-tpot-ms":
+		r.tpot.older = value
+	}
+}
+
 // askedByHeaders is what the request headers tell; wanted are the headers that plugins read. It owns what it holds.
-func askedByHeaders(f *frame, wanted []string) asked {
-	headers := headerSet(f.headers)
-	ask := asked{
-		headers:       headers.named(wanted),
-		fairness:      string(firstOf(headers, "x-llm-d-inference-fairness-id", "x-gateway-inference-fairness-id")),
-		contentLength: parseLength(headers.get("content-length")),
-		pathSent:      true,
-		path:          "/v1/completions",
-		subset:        slices.Clone(subsetOf(f.metadata)),
-	}
-	if path := firstOf(headers, ":path", "x-original-path", "x-forwarded-path"); len(path) > 0 {
-		ask.path = string(path)
-	}
-	return ask
-}
-
-// named copies the headers of these names that are there.
-func (h headerSet) named(names []string) scheduling.Headers {
-	var found scheduling.Headers
-	for _, name := range names {
-		if value := h.get(name); value != nil {
-			found = append(found, scheduling.Header{Name: name, Value: string(value)})
+func askedByHeaders(f *frame, wanted []string) director.Request {
+	var read headerReader
+	asked := director.Request{PathSent: true, Path: assumedPath}
+	headerSet(f.headers).each(func(name, value []byte) {
+		read.read(name, value)
+		for _, want := range wanted {
+			if want == string(name) {
+				asked.Headers = append(asked.Headers, scheduling.Header{Name: want, Value: string(value)})
+			}
+		}
+	})
+	for _, path := range [...][]byte{read.path, read.originalPath, read.forwardedPath} {
+		if len(path) > 0 {
+			asked.Path = string(path)
+			break
 		}
 	}
-	return found
+	asked.ContentLength = parseLength(read.length)
+	asked.ID = string(read.id)
+	asked.Objective, asked.Fairness, asked.RewriteTo = string(read.objective.value()), string(read.fairness.value()), string(read.rewrite.value())
+	asked.TTFT, asked.TPOT = parseMilliseconds(read.ttft.value()), parseMilliseconds(read.tpot.value())
+	asked.IfAvailable = string(bytes.TrimSpace(read.prefer)) == ifAvailable
+	restrict(&asked, f.metadata)
+	return asked
 }
 
-func firstOf(headers headerSet, names ...string) []byte {
-	for _, name := range names {
-		if value := headers.get(name); len(value) > 0 {
-			return value
+// restrict takes over the subset of endpoints that the proxy allows, if it tells one: a list of strings or one string with commas.
+func restrict(asked *director.Request, metadata []byte) {
+	value := subsetOf(metadata)
+	if value == nil {
+		return
+	}
+	asked.Restricted, asked.Subset = true, nil
+	take := func(text []byte) {
+		for item := range strings.SplitSeq(string(text), ",") {
+			asked.Subset = append(asked.Subset, strings.TrimSpace(item))
 		}
 	}
-	return nil
+	if !valueTexts(value, take) {
+		take(valueText(value))
+	}
 }
 
 // subsetOf is the encoded Value that restricts the endpoints, nil when there is none.
@@ -59,12 +131,33 @@ func subsetOf(metadata []byte) []byte {
 	return metadataSet(metadata).namespace(subsetNamespace).value(subsetKey)
 }
 
+func parseLength(text []byte) int {
+	length, err := strconv.Atoi(string(text))
+	if err != nil || length < 0 {
+		return 0
+	}
+	return length
+}
+
+// parseMilliseconds reads a positive number of milliseconds; anything else is none.
+func parseMilliseconds(text []byte) time.Duration {
+	if len(text) == 0 {
+		return 0
+	}
+	const most = float64(24 * time.Hour / time.Millisecond)
+	number, err := strconv.ParseFloat(string(bytes.TrimSpace(text)), 64)
+	if err != nil || !(number > 0) || number > most {
+		return 0
+	}
+	return time.Duration(number * float64(time.Millisecond))
+}
+
 // readServed takes over the endpoint that the proxy says it used.
-func (x *exchange) readServed(f *frame) {
+func readServed(x *director.Exchange, f *frame) {
 	switch f.part {
 	case partResponseHeaders, partResponseBody, partResponseTrailers:
 		if served := servedEndpoint(f); served != "" {
-			x.served(served)
+			x.Served(served)
 		}
 	}
 }
@@ -74,16 +167,22 @@ func servedEndpoint(f *frame) string {
 	return string(metadataSet(f.metadata).namespace(lbNamespace).text(servedKey))
 }
 
-// readResponseHeaders notes whether the model server answered well, and whether its answer shows that the prompt is worked
-// through: it does when it is streamed.
-func (x *exchange) readResponseHeaders(headers headerSet, streamAsked bool) (streamed bool) {
-	if code, err := strconv.Atoi(string(headers.get(":status"))); err == nil && code != 200 {
-		x.failed = true
-	}
-	contentType := headers.get("content-type")
-	streamed = streamAsked || bytes.Contains(contentType, []byte("text/event-stream"))
-	if streamed {
-		x.answering()
-	}
-	return streamed
+// readResponseHeaders notes whether the model server answered well, whether it answers piece by piece, and whether the answer
+// can be read at all.
+func readResponseHeaders(x *director.Exchange, f *frame) {
+	headerSet(f.headers).each(func(name, value []byte) {
+		switch string(name) {
+		case ":status":
+			if string(value) != "200" {
+				x.Failed = true
+			}
+		case "content-type":
+			x.Streamed = x.Streamed || bytes.Contains(value, []byte("text/event-stream"))
+		case "content-encoding":
+			if encoding := string(value); encoding != "" && encoding != "identity" {
+				x.Rename = nil // of compressed bytes nothing can be replaced
+			}
+		}
+	})
+	x.Complete = x.Complete || f.endOfStream
 }

@@ -9,6 +9,9 @@ import (
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/switchyard/switchyard/epp/director"
+	"github.com/switchyard/switchyard/epp/usage"
 	"google.golang.org/protobuf/types/known/structpb"
 )
 
@@ -138,7 +141,7 @@ func FuzzFrame(f *testing.F) {
 		}
 		headerSet(read.headers).get("a")
 		structSet(read.attributes).text("request.path")
-		usageFromProxy(metadataSet(read.metadata).typed(usageNamespace))
+		usage.FromProxy(metadataSet(read.metadata).typed(usageNamespace))
 		valueTexts(subsetOf(read.metadata), func([]byte) {})
 	})
 }
@@ -167,7 +170,7 @@ func TestHandMadeAnswersAreWhatGeneratedTypesWrite(t *testing.T) {
 		decode(t, pickAnswer(partRequestBody, addresses), &got)
 		want := &extprocv3.ProcessingResponse{
 			Response:        &extprocv3.ProcessingResponse_RequestBody{RequestBody: &extprocv3.BodyResponse{Response: &extprocv3.CommonResponse{}}},
-			DynamicMetadata: destinationMetadata(addresses),
+			DynamicMetadata: destinationMetadata(&director.Decision{Addresses: addresses}),
 		}
 		if !proto.Equal(&got, want) {
 			t.Errorf("pick of %d bytes: %v", len(addresses), &got)

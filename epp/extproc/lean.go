@@ -1,19 +1,29 @@
 package extproc
 
 import (
-	"google.golang.org/grpc"
+	"context"
+	"strings"
+	"time"
 
+	extprocfilterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/switchyard/switchyard/epp/director"
 	"github.com/switchyard/switchyard/epp/scheduling"
+	"github.com/switchyard/switchyard/epp/usage"
 )
 
 // leanHandler serves the lean protocol. The message that decides is the request body or, for a request that has none or
 // asks for an upgrade (what follows is a conversation, which the proxy does not show), its headers; what comes after
-// tells how the request went.
+// tells how the request went. Only where models are rewritten does the proxy show the bodies of answers.
 type leanHandler struct {
 	service  *Service
-	exchange *exchange
+	exchange *director.Exchange
 	// early is what the headers told, when they came before the body.
-	early *asked
+	early *director.Request
+	// shown is set when the proxy sends the bodies of answers, too.
+	shown  bool
+	answer answerReader
 }
 
 // Attributes that the proxy sends along with the body.
@@ -24,30 +34,46 @@ const (
 	attributeContentLength = "request.headers['content-length']"
 )
 
-func (h *leanHandler) handle(stream grpc.ServerStream, f *frame) (done bool, err error) {
-	h.exchange.readServed(f)
+func (h *leanHandler) handle(stream *exclusive, f *frame) (done bool, err error) {
+	x := h.exchange
+	readServed(x, f)
 	switch f.part {
 	case partRequestHeaders:
-		if (f.endOfStream || headerSet(f.headers).get("upgrade") != nil) && !h.exchange.decided() {
-			ask := askedByHeaders(f, h.service.options.Config.RequestHeaders)
-			return h.decide(stream, f, &ask)
+		if (f.endOfStream || headerSet(f.headers).get("upgrade") != nil) && !x.Decided() {
+			asked := askedByHeaders(f, h.service.headers)
+			return h.decide(stream, f, &asked)
 		}
 		if h.early == nil {
-			ask := askedByHeaders(f, h.service.options.Config.RequestHeaders)
-			h.early = &ask
+			asked := askedByHeaders(f, h.service.headers)
+			h.early = &asked
+			if mode := h.modeFor(stream.Context()); mode != nil {
+				return false, stream.SendMsg(modeAnswer(mode))
+			}
 		}
 	case partRequestBody:
-		if !h.exchange.decided() {
-			ask := h.askedByBody(f)
-			return h.decide(stream, f, &ask)
+		if !x.Decided() {
+			asked := h.askedByBody(f)
+			return h.decide(stream, f, &asked)
 		}
 	case partResponseHeaders:
-		h.exchange.readResponseHeaders(headerSet(f.headers), false)
-		if len(h.service.options.Config.Responses) > 0 {
-			return false, stream.SendMsg(h.service.answerHeaders(h.exchange, f))
+		readResponseHeaders(x, f)
+		if !h.shown {
+			x.Rename = nil
+			if x.Streamed {
+				x.Answering(time.Now())
+			}
+		}
+		return false, stream.SendMsg(h.service.answerHeaders(x, f))
+	case partResponseBody:
+		if piece := h.answer.read(x, f); x.Rename != nil {
+			return false, stream.SendMsg(bodyAnswer(f.part, piece))
 		}
 	case partResponseTrailers:
-		h.exchange.usage.merge(usageFromProxy(metadataSet(f.metadata).typed(usageNamespace)))
+		h.answer.end(x)
+		x.Usage.Merge(usage.FromProxy(metadataSet(f.metadata).typed(usageNamespace)))
+		if report := h.service.report(x); report != nil {
+			return false, stream.SendMsg(reportAnswer(report))
+		}
 	}
 	if answer := continueAnswer(f.part); answer != nil {
 		return false, stream.SendMsg(answer)
@@ -55,43 +81,67 @@ func (h *leanHandler) handle(stream grpc.ServerStream, f *frame) (done bool, err
 	return false, nil
 }
 
-func (h *leanHandler) decide(stream grpc.ServerStream, f *frame, ask *asked) (done bool, err error) {
-	addresses, err := h.service.decide(h.exchange, ask)
-	if err != nil {
-		return h.service.refuse(stream, h.exchange, err)
+// modeFor is what the proxy is to show of this request beyond what it shows of others, nil for nothing: the headers of the answer, where
+// plugins change them.
+func (h *leanHandler) modeFor(ctx context.Context) *extprocfilterv3.ProcessingMode {
+	if h.shown || len(h.service.options.Config.Responses) == 0 {
+		return nil
+	}
+	told := metadata.ValueFromIncomingContext(ctx, bodyKey)
+	if len(told) == 0 {
+		return nil // a mode has to name how the request's body is sent, which this proxy does not tell
+	}
+	body, known := extprocfilterv3.ProcessingMode_BodySendMode_value[strings.ToUpper(told[0])]
+	if !known {
+		return nil
+	}
+	return &extprocfilterv3.ProcessingMode{
+		RequestBodyMode:     extprocfilterv3.ProcessingMode_BodySendMode(body),
+		RequestTrailerMode:  extprocfilterv3.ProcessingMode_SKIP,
+		ResponseHeaderMode:  extprocfilterv3.ProcessingMode_SEND,
+		ResponseTrailerMode: extprocfilterv3.ProcessingMode_SEND,
+	}
+}
+
+func (h *leanHandler) decide(stream *exclusive, f *frame, asked *director.Request) (done bool, err error) {
+	asked.Queued = func(longest time.Duration) { _ = stream.SendMsg(waitAnswer(longest)) }
+	decision, done, err := h.service.decide(stream, h.exchange, asked)
+	if done || err != nil {
+		return done, err
 	}
 	h.early = nil
-	answer := pickAnswer(f.part, addresses)
+	if decision.Model != "" || len(decision.Headers) > 0 || len(decision.Scores) > 0 {
+		return false, stream.SendMsg(changedAnswer(f.part, &decision, asked, f.body))
+	}
+	answer := pickAnswer(f.part, decision.Addresses)
 	f.free()
 	return false, stream.SendMsg(answer)
 }
 
 // askedByBody is what a body message asks, with the attributes beside it or the headers that came before it.
-func (h *leanHandler) askedByBody(f *frame) asked {
-	var ask asked
+func (h *leanHandler) askedByBody(f *frame) director.Request {
+	var asked director.Request
 	if h.early != nil {
-		ask = *h.early
+		asked = *h.early
 		// Of a body whose length was announced the first part may be all that comes. One whose length was not is
 		// sent whole; if trailers follow it, its end is not marked.
-		ask.complete = f.endOfStream || len(f.body) >= ask.contentLength
+		asked.Complete = f.endOfStream || len(f.body) >= asked.ContentLength
 	} else {
 		attributes := structSet(f.attributes)
 		path := attributes.text(attributePath)
-		ask.path, ask.pathSent = string(path), path != nil
-		ask.contentLength = parseLength(attributes.text(attributeContentLength))
+		asked.Path, asked.PathSent = string(path), path != nil
+		asked.ContentLength = parseLength(attributes.text(attributeContentLength))
 		fairness := attributes.text(attributeFairness)
 		if fairness == nil {
 			fairness = attributes.text(attributeFairnessOlder)
 		}
-		ask.fairness = string(fairness)
-		ask.headers = headersInAttributes(attributes, h.service.options.Config.RequestHeaders)
-		ask.complete = f.endOfStream
+		asked.Fairness = string(fairness)
+		asked.Headers = headersInAttributes(attributes, h.service.headers)
+		asked.Complete = f.endOfStream
 	}
-	ask.body, ask.hasBody = f.body, true
-	if subset := subsetOf(f.metadata); subset != nil {
-		ask.subset = subset
-	}
-	return ask
+	asked.Body, asked.HasBody = f.body, true
+	restrict(&asked, f.metadata)
+	return asked
 }
 
 // headersInAttributes are the headers of these names that the proxy sends as attributes.

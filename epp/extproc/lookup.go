@@ -5,10 +5,9 @@ import "google.golang.org/protobuf/encoding/protowire"
 // headerSet is an encoded envoy.config.core.v3.HeaderMap.
 type headerSet []byte
 
-// get returns the last value of a header, nil when it is not there. Names are lower case on the wire; the raw value wins
-// over the string value.
-func (h headerSet) get(name string) []byte {
-	var found []byte
+// each calls visit with every header, in the order in which they came. Names are lower case on the wire; the raw value wins over
+// the string value.
+func (h headerSet) each(visit func(name, value []byte)) {
 	_ = eachField(h, func(number protowire.Number, header []byte, _ int) error {
 		if number != 1 {
 			return nil
@@ -25,13 +24,21 @@ func (h headerSet) get(name string) []byte {
 			}
 			return nil
 		})
+		if len(raw) > 0 {
+			value = raw
+		}
+		visit(key, value)
+		return nil
+	})
+}
+
+// get returns the last value of a header, nil when it is not there.
+func (h headerSet) get(name string) []byte {
+	var found []byte
+	h.each(func(key, value []byte) {
 		if string(key) == name {
 			found = value
-			if len(raw) > 0 {
-				found = raw
-			}
 		}
-		return nil
 	})
 	return found
 }

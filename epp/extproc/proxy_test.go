@@ -21,8 +21,10 @@ import (
 
 	"github.com/switchyard/switchyard/epp/config"
 	"github.com/switchyard/switchyard/epp/datalayer"
+	"github.com/switchyard/switchyard/epp/director"
 	"github.com/switchyard/switchyard/epp/extproc"
 	"github.com/switchyard/switchyard/epp/metrics"
+	"github.com/switchyard/switchyard/epp/objective"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -51,6 +53,8 @@ type settings struct {
 	defaultPool string
 	maxBody     int
 	pools       []string
+	rules       *objective.Rules
+	scores      bool
 }
 
 func startPicker(t *testing.T, with settings) *picker {
@@ -76,8 +80,8 @@ func startPicker(t *testing.T, with settings) *picker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.service = extproc.New(extproc.Options{Pools: p.pools, Config: compiled, Metrics: series, DefaultPool: with.defaultPool,
-		MaxBody: with.maxBody, Logger: slog.New(slog.DiscardHandler)})
+	p.service = extproc.New(extproc.Options{Director: director.New(director.Options{Pools: p.pools, Config: compiled, Metrics: series, Scores: with.scores,
+		Rules: func() *objective.Rules { return with.rules }}), Config: compiled, DefaultPool: with.defaultPool, MaxBody: with.maxBody, Logger: slog.New(slog.DiscardHandler)})
 	p.server = grpc.NewServer(grpc.ForceServerCodecV2(extproc.Codec()), grpc.MaxRecvMsgSize(80<<20), grpc.WaitForHandlers(true))
 	p.service.Register(p.server)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -1,55 +1,24 @@
 package extproc
 
 import (
-	"strconv"
-
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+
+	"github.com/switchyard/switchyard/epp/director"
 )
 
 // droppedReasonHeader tells a client why its request was not served.
 const droppedReasonHeader = "x-llm-d-request-dropped-reason"
 
-// refusal is an answer given in place of a model server.
-type refusal struct {
-	code   string // name in the body and in metrics
-	status typev3.StatusCode
-	// message is what the client reads.
-	message string
-	// reason goes into droppedReasonHeader; empty: no header.
-	reason string
-}
-
-func (r *refusal) Error() string { return "inference error: " + r.code + " - " + r.message }
-
-func badRequest(message string) *refusal {
-	return &refusal{code: "BadRequest", status: typev3.StatusCode_BadRequest, message: message}
-}
-
-func noEndpoints(message string) *refusal {
-	return &refusal{code: "ServiceUnavailable", status: typev3.StatusCode_ServiceUnavailable, message: message,
-		reason: "rejected-no-endpoints"}
-}
-
-func saturated(message string) *refusal {
-	return &refusal{code: "ResourceExhausted", status: typev3.StatusCode_TooManyRequests, message: message,
-		reason: "rejected-saturated"}
-}
-
-func bodyTooLarge(limit int) *refusal {
-	return &refusal{code: "PayloadTooLarge", status: typev3.StatusCode_PayloadTooLarge,
-		message: "request body is larger than " + strconv.Itoa(limit) + " bytes"}
-}
-
-// response is the refusal as the proxy takes it.
-func (r *refusal) response() *extprocv3.ProcessingResponse {
+// refusalAnswer is a refusal as the proxy takes it.
+func refusalAnswer(no *director.Refusal) *extprocv3.ProcessingResponse {
 	immediate := &extprocv3.ImmediateResponse{
-		Status: &typev3.HttpStatus{Code: r.status},
-		Body:   []byte(r.Error()),
+		Status: &typev3.HttpStatus{Code: typev3.StatusCode(no.Status)},
+		Body:   []byte(no.Error()),
 	}
-	if r.reason != "" {
-		immediate.Headers = &extprocv3.HeaderMutation{SetHeaders: []*corev3.HeaderValueOption{setHeader(droppedReasonHeader, r.reason)}}
+	if no.Reason != "" {
+		immediate.Headers = &extprocv3.HeaderMutation{SetHeaders: []*corev3.HeaderValueOption{setHeader(droppedReasonHeader, no.Reason)}}
 	}
 	return &extprocv3.ProcessingResponse{Response: &extprocv3.ProcessingResponse_ImmediateResponse{ImmediateResponse: immediate}}
 }

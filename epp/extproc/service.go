@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"runtime/debug"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,8 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/switchyard/switchyard/epp/config"
-	"github.com/switchyard/switchyard/epp/datalayer"
-	"github.com/switchyard/switchyard/epp/metrics"
+	"github.com/switchyard/switchyard/epp/director"
 )
 
 // ServiceName is the gRPC service, which is also its name for health checks.
@@ -26,11 +24,10 @@ const ServiceName = "envoy.service.ext_proc.v3.ExternalProcessor"
 // DefaultMaxBody bounds a request body, in bytes.
 const DefaultMaxBody = 64 << 20
 
-// Options of a Service. Pools, Config and Metrics are required.
+// Options of a Service. Director and Config are required.
 type Options struct {
-	Pools   *datalayer.Pools
-	Config  *config.Config
-	Metrics *metrics.Metrics
+	Director *director.Director
+	Config   *config.Config
 	// DefaultPool is the pool ("namespace/name") of streams that name none. Empty: the only pool there is.
 	DefaultPool string
 	// MaxBody bounds the body of a request of the standard protocol, in bytes; 0: DefaultMaxBody.
@@ -41,7 +38,7 @@ type Options struct {
 // Service is the ext_proc server. Safe for concurrent use.
 type Service struct {
 	options Options
-	states  sync.Map // *datalayer.Pool -> *poolState
+	headers []string // names of the request headers that are read for others
 	streams atomic.Int64
 	opened  atomic.Int64
 }
@@ -54,7 +51,7 @@ func New(options Options) *Service {
 	if options.Logger == nil {
 		options.Logger = slog.Default()
 	}
-	return &Service{options: options}
+	return &Service{options: options, headers: options.Director.RequestHeaders()}
 }
 
 // Register adds the service to a server, which must use Codec.
@@ -80,16 +77,23 @@ func (s *Service) Opened() int64 { return s.opened.Load() }
 
 // process serves one stream, which is one HTTP request. Its frames are small on purpose: this is the stack that stays
 // while the model server works.
-func (s *Service) process(stream grpc.ServerStream) (err error) {
+func (s *Service) process(raw grpc.ServerStream) (err error) {
 	s.opened.Add(1)
 	s.streams.Add(1)
 	defer s.streams.Add(-1)
-	x := &exchange{usage: noUsage, began: time.Now()}
-	defer x.end()
-	defer s.contain(&err)
-	if x.pool, err = s.poolOf(stream.Context()); err != nil {
+	pool, err := s.poolOf(raw.Context())
+	if err != nil {
 		return err
 	}
+	stream := &exclusive{ServerStream: raw}
+	x := s.options.Director.Begin(pool, time.Now())
+	defer func() {
+		if no := stream.takenBack(); no != nil {
+			x.Refused(no)
+		}
+		x.End()
+	}()
+	defer s.contain(&err)
 	handler := s.handlerOf(stream.Context(), x)
 	f := new(frame)
 	defer f.free()
@@ -108,12 +112,13 @@ func (s *Service) process(stream grpc.ServerStream) (err error) {
 // handler does one protocol's part of a stream.
 type handler interface {
 	// handle answers one message. done ends the stream.
-	handle(stream grpc.ServerStream, f *frame) (done bool, err error)
+	handle(stream *exclusive, f *frame) (done bool, err error)
 }
 
-func (s *Service) handlerOf(ctx context.Context, x *exchange) handler {
+func (s *Service) handlerOf(ctx context.Context, x *director.Exchange) handler {
 	if protocol := metadata.ValueFromIncomingContext(ctx, protocolKey); len(protocol) > 0 && protocol[0] == lean {
-		return &leanHandler{service: s, exchange: x}
+		answer := metadata.ValueFromIncomingContext(ctx, answerKey)
+		return &leanHandler{service: s, exchange: x, shown: len(answer) > 0 && answer[0] == shown}
 	}
 	return &standardHandler{service: s, exchange: x}
 }
@@ -134,18 +139,24 @@ func endOfStream(err error) error {
 	return err
 }
 
-// refuse sends a refusal and counts it; the stream is done with that.
-func (s *Service) refuse(stream grpc.ServerStream, x *exchange, err error) (done bool, _ error) {
-	var no *refusal
+// decide asks the director; where the request is not to be served, it answers that, and the stream is done.
+func (s *Service) decide(stream *exclusive, x *director.Exchange, asked *director.Request) (decision director.Decision, done bool, err error) {
+	asked.Revoke = func(no *director.Refusal) { go stream.takeBack(no) }
+	if decision, err = s.options.Director.Decide(stream.Context(), x, asked); err == nil {
+		return decision, false, nil
+	}
+	var no *director.Refusal
 	if !errors.As(err, &no) {
-		return true, status.Error(codes.Internal, err.Error())
+		return decision, true, status.Error(codes.Internal, err.Error())
 	}
-	if x.series == nil {
-		s.count(x, "", &asked{})
-	}
-	x.series.Error(no.code)
+	return decision, true, s.refuse(stream, x, no)
+}
+
+// refuse sends a refusal and counts it; the stream is done with that.
+func (s *Service) refuse(stream grpc.ServerStream, x *director.Exchange, no *director.Refusal) error {
+	x.Refused(no)
 	if s.options.Logger.Enabled(stream.Context(), slog.LevelDebug) {
-		s.options.Logger.Debug("request refused", "pool", x.pool.pool.Key(), "status", int(no.status), "message", no.message)
+		s.options.Logger.Debug("request refused", "pool", x.Pool().Key(), "status", no.Status, "message", no.Message)
 	}
-	return true, stream.SendMsg(no.response())
+	return stream.SendMsg(refusalAnswer(no))
 }

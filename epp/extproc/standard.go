@@ -7,30 +7,30 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/switchyard/switchyard/epp/director"
+	"github.com/switchyard/switchyard/epp/usage"
 )
 
 // standardHandler serves the Endpoint Picker Protocol: bodies are streamed both ways and echoed, the header answer is held
 // back until the request body is there.
 type standardHandler struct {
 	service  *Service
-	exchange *exchange
+	exchange *director.Exchange
 	// request is what has arrived of the request, nil once it is decided.
 	request *standardRequest
-	// usage reads the response body, nil until there is one.
-	usage  *usageScanner
-	stream bool
+	answer  answerReader
 }
 
 type standardRequest struct {
-	ask       asked
-	requestID bool // the client sent one
-	body      bodyBuffer
+	asked director.Request
+	body  bodyBuffer
 }
 
-func (h *standardHandler) handle(stream grpc.ServerStream, f *frame) (done bool, err error) {
-	h.exchange.readServed(f)
+func (h *standardHandler) handle(stream *exclusive, f *frame) (done bool, err error) {
+	readServed(h.exchange, f)
 	switch f.part {
 	case partRequestHeaders:
 		return h.requestHeaders(stream, f)
@@ -39,42 +39,40 @@ func (h *standardHandler) handle(stream grpc.ServerStream, f *frame) (done bool,
 	case partRequestTrailers:
 		return h.requestTrailers(stream)
 	case partResponseHeaders:
-		h.stream = h.exchange.readResponseHeaders(headerSet(f.headers), h.stream)
+		readResponseHeaders(h.exchange, f)
 		return false, stream.SendMsg(h.service.answerHeaders(h.exchange, f, seenMarker))
 	case partResponseBody:
 		return false, h.responseBody(stream, f)
 	case partResponseTrailers:
-		h.exchange.usage.merge(usageFromProxy(metadataSet(f.metadata).typed(usageNamespace)))
-		return false, stream.SendMsg(continueAnswer(f.part))
+		return false, h.responseTrailers(stream, f)
 	}
 	return false, nil
 }
 
-func (h *standardHandler) requestHeaders(stream grpc.ServerStream, f *frame) (done bool, err error) {
-	if h.request != nil || h.exchange.decided() {
+func (h *standardHandler) requestHeaders(stream *exclusive, f *frame) (done bool, err error) {
+	if h.request != nil || h.exchange.Decided() {
 		return false, nil
 	}
-	h.request = &standardRequest{ask: askedByHeaders(f, h.service.options.Config.RequestHeaders), requestID: len(headerSet(f.headers).get("x-request-id")) > 0}
+	h.request = &standardRequest{asked: askedByHeaders(f, h.service.headers)}
 	if !f.endOfStream {
 		return false, nil
 	}
 	return h.decide(stream)
 }
 
-func (h *standardHandler) requestBody(stream grpc.ServerStream, f *frame) (done bool, err error) {
+func (h *standardHandler) requestBody(stream *exclusive, f *frame) (done bool, err error) {
 	if h.request == nil {
 		// No headers came, or the body goes on after it was decided: pass it on as it is.
 		return false, h.echo(stream, f)
 	}
-	if subset := subsetOf(f.metadata); subset != nil {
-		h.request.ask.subset = append([]byte(nil), subset...)
-	}
+	restrict(&h.request.asked, f.metadata)
 	if h.request.body.len()+len(f.body) > h.service.options.MaxBody {
 		h.request.body.free()
-		return h.service.refuse(stream, h.exchange, bodyTooLarge(h.service.options.MaxBody))
+		h.exchange.Trace(&h.request.asked)
+		return true, h.service.refuse(stream, h.exchange, director.BodyTooLarge(h.service.options.MaxBody))
 	}
-	h.request.ask.hasBody = true
-	h.request.body.write(f.body, h.request.ask.contentLength)
+	h.request.asked.HasBody = true
+	h.request.body.write(f.body, h.request.asked.ContentLength)
 	if !f.endOfStream {
 		return false, nil
 	}
@@ -82,7 +80,7 @@ func (h *standardHandler) requestBody(stream grpc.ServerStream, f *frame) (done 
 }
 
 // requestTrailers end the body, too.
-func (h *standardHandler) requestTrailers(stream grpc.ServerStream) (done bool, err error) {
+func (h *standardHandler) requestTrailers(stream *exclusive) (done bool, err error) {
 	if h.request != nil {
 		h.request.body.trailersFollow = true
 		if done, err = h.decide(stream); done || err != nil {
@@ -92,41 +90,81 @@ func (h *standardHandler) requestTrailers(stream grpc.ServerStream) (done bool, 
 	return false, stream.SendMsg(continueAnswer(partRequestTrailers))
 }
 
-// decide answers the request that has arrived in full: headers first, then the body as it came.
-func (h *standardHandler) decide(stream grpc.ServerStream) (done bool, err error) {
+// decide answers the request that has arrived in full: headers first, then the body.
+func (h *standardHandler) decide(stream *exclusive) (done bool, err error) {
 	request := h.request
 	h.request = nil
 	defer request.body.free()
-	request.ask.body, request.ask.complete = request.body.bytes(), true
-	addresses, err := h.service.decide(h.exchange, &request.ask)
-	if err != nil {
-		return h.service.refuse(stream, h.exchange, err)
+	request.asked.Body, request.asked.Complete = request.body.bytes(), true
+	decision, done, err := h.service.decide(stream, h.exchange, &request.asked)
+	if done || err != nil {
+		return done, err
 	}
-	if err := stream.SendMsg(pickHeadersAnswer(addresses, request)); err != nil {
+	if decision.Model != "" {
+		request.body.replace(decision.ModelStart, decision.ModelEnd, decision.Model)
+	}
+	if err := stream.SendMsg(pickHeadersAnswer(&decision, request)); err != nil {
 		return true, err
 	}
-	if !request.ask.hasBody {
+	if !request.asked.HasBody {
 		return false, nil
 	}
 	return false, request.body.send(stream)
 }
 
-func (h *standardHandler) responseBody(stream grpc.ServerStream, f *frame) error {
-	if h.usage == nil {
-		h.usage = &usageScanner{found: noUsage}
-		if h.stream {
-			h.exchange.answering()
+func (h *standardHandler) responseBody(stream *exclusive, f *frame) error {
+	piece := h.answer.read(h.exchange, f)
+	report := h.reported(f.endOfStream)
+	if h.exchange.Rename == nil && report == nil {
+		return h.echo(stream, f)
+	}
+	return sendPiece(stream, f.part, piece, f.endOfStream, report)
+}
+
+// responseTrailers end the answer, too.
+func (h *standardHandler) responseTrailers(stream *exclusive, f *frame) error {
+	x := h.exchange
+	x.Usage.Merge(usage.FromProxy(metadataSet(f.metadata).typed(usageNamespace)))
+	if !x.Complete {
+		if x.Rename != nil {
+			if rest := x.Rename.Next(nil, true); len(rest) > 0 {
+				if err := sendPiece(stream, partResponseBody, rest, false, nil); err != nil {
+					return err
+				}
+			}
+		}
+		h.answer.end(x)
+		if report := h.reported(true); report != nil {
+			return stream.SendMsg(reportAnswer(report))
 		}
 	}
-	h.usage.write(f.body)
-	if f.endOfStream {
-		h.exchange.usage.merge(h.usage.found)
+	return stream.SendMsg(continueAnswer(f.part))
+}
+
+// reported is what plugins tell the proxy of an answer that is over, nil when they tell nothing.
+func (h *standardHandler) reported(over bool) *structpb.Struct {
+	if !over {
+		return nil
 	}
-	return h.echo(stream, f)
+	return h.service.report(h.exchange)
+}
+
+// sendPiece sends a piece of an answer's body that is not the one received; the report comes with its last part.
+func sendPiece(stream *exclusive, p part, piece []byte, endOfStream bool, report *structpb.Struct) error {
+	for start := 0; ; start += maxChunk {
+		end := min(start+maxChunk, len(piece))
+		last := end == len(piece)
+		if last && report != nil {
+			return stream.SendMsg(streamedAnswer(p, piece[start:end], endOfStream, report))
+		}
+		if err := stream.SendMsg(chunkAnswer(p, mem.SliceBuffer(piece[start:end]), last && endOfStream)); err != nil || last {
+			return err
+		}
+	}
 }
 
 // echo passes a chunk on, in pieces that the protocol allows.
-func (h *standardHandler) echo(stream grpc.ServerStream, f *frame) error {
+func (h *standardHandler) echo(stream *exclusive, f *frame) error {
 	for start := 0; ; start += maxChunk {
 		end := min(start+maxChunk, len(f.body))
 		last := end == len(f.body)
@@ -140,20 +178,22 @@ func (h *standardHandler) echo(stream grpc.ServerStream, f *frame) error {
 }
 
 // pickHeadersAnswer tells the proxy where the request goes, by header and by metadata.
-func pickHeadersAnswer(addresses string, request *standardRequest) *extprocv3.ProcessingResponse {
-	headers := []*corev3.HeaderValueOption{setHeader(destinationKey, addresses)}
+func pickHeadersAnswer(decision *director.Decision, request *standardRequest) *extprocv3.ProcessingResponse {
+	headers := []*corev3.HeaderValueOption{setHeader(destinationKey, decision.Addresses)}
 	if length := request.body.len(); length > 0 {
 		headers = append(headers, setHeader("content-length", strconv.Itoa(length)))
 	}
-	if !request.requestID {
+	if request.asked.ID == "" {
 		headers = append(headers, setHeader("x-request-id", newRequestID()))
 	}
+	mutation := headerChanges(decision.Headers)
+	mutation.SetHeaders = append(headers, mutation.SetHeaders...)
 	return &extprocv3.ProcessingResponse{
 		Response: &extprocv3.ProcessingResponse_RequestHeaders{RequestHeaders: headersAnswer(&extprocv3.CommonResponse{
-			HeaderMutation:  &extprocv3.HeaderMutation{SetHeaders: headers},
+			HeaderMutation:  mutation,
 			ClearRouteCache: true,
 		})},
-		DynamicMetadata: destinationMetadata(addresses),
+		DynamicMetadata: destinationMetadata(decision),
 	}
 }
 
@@ -200,6 +240,17 @@ func (b *bodyBuffer) write(chunk []byte, expected int) {
 	*b.data = append((*b.data)[:have], chunk...)
 }
 
+// replace puts text in place of bytes start to end.
+func (b *bodyBuffer) replace(start, end int, text string) {
+	before := b.bytes()
+	changed := messages.Get(len(before) - (end - start) + len(text))
+	at := copy(*changed, before[:start])
+	at += copy((*changed)[at:], text)
+	copy((*changed)[at:], before[end:])
+	b.free()
+	b.data = changed
+}
+
 func (b *bodyBuffer) free() {
 	if b.data != nil {
 		messages.Put(b.data)
@@ -208,7 +259,7 @@ func (b *bodyBuffer) free() {
 }
 
 // send passes the body on in chunks; its memory is recycled once the last one has left.
-func (b *bodyBuffer) send(stream grpc.ServerStream) error {
+func (b *bodyBuffer) send(stream *exclusive) error {
 	if b.data == nil {
 		return stream.SendMsg(chunkAnswer(partRequestBody, mem.SliceBuffer(nil), !b.trailersFollow))
 	}

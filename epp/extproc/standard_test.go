@@ -132,12 +132,17 @@ func TestStandardPassesTheAnswerOnAndReadsUsage(t *testing.T) {
 	if set["x-went-into-resp-headers"] != "true" || len(set) != 1 {
 		t.Fatalf("response headers set: %v", set)
 	}
-	requests, tokens := p.inFlight()
-	for i, endpoint := range p.pool().Endpoints() {
-		if want := map[bool]int64{true: 1, false: 0}[endpoint.Address == other]; requests[i] != want || tokens[i] != 0 {
-			t.Fatalf("in flight %v, tokens %v after %s began to answer", requests, tokens, other)
+	expectAt := func(when string, working bool) {
+		t.Helper()
+		requests, tokens := p.inFlight()
+		for i, endpoint := range p.pool().Endpoints() {
+			if here := endpoint.Address == other; (requests[i] == 1) != here || (tokens[i] > 0) != (here && working) {
+				t.Fatalf("in flight %v, tokens %v %s of %s", requests, tokens, when, other)
+			}
 		}
 	}
+	// Model servers send headers at once and the first token when the prompt is worked through.
+	expectAt("after the headers", true)
 	answer := "data: {\"choices\":[{\"delta\":{\"content\":\"" + strings.Repeat("y", 150_000) + "\"}}],\"usage\":null}\n\n" +
 		"data: {\"choices\":[],\"usage\": {\"prompt_tokens\":12,\"completion_tokens\":3,\"prompt_tokens_details\":{\"cached_tokens\":8}}}\n\ndata: [DONE]\n\n"
 	var echoed strings.Builder
@@ -159,6 +164,7 @@ func TestStandardPassesTheAnswerOnAndReadsUsage(t *testing.T) {
 			}
 			echoed.Write(chunk.GetBody())
 		}
+		expectAt("after a piece", false)
 		rest = rest[n:]
 	}
 	if echoed.String() != answer {

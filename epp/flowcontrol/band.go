@@ -53,16 +53,18 @@ type band struct {
 	// ceiling is the level at which nothing of it is dispatched.
 	ceiling  float64
 	turns    Turns
+	waits    WaitObserver // turns, if it is one
 	flows    heap[*Flow]
 	byID     map[string]*Flow
-	models   map[modelPair]*Load
+	tallies  map[queueLabels]*Load
 	waiting  Load
 	lastUsed time.Time
 }
 
 func newBand(settings Band, priority int, listed bool) *band {
 	b := &band{Band: settings, priority: priority, listed: listed, turns: settings.Fairness.NewTurns(),
-		byID: map[string]*Flow{}, models: map[modelPair]*Load{}}
+		byID: map[string]*Flow{}, tallies: map[queueLabels]*Load{}}
+	b.waits, _ = b.turns.(WaitObserver)
 	b.flows = newHeap(b.turns.Before, func(f *Flow) *int { return &f.place })
 	return b
 }
@@ -117,16 +119,16 @@ func (b *band) remove(w *waiter, served bool) {
 func (b *band) count(w *waiter, sign int64) {
 	b.waiting.Requests += sign
 	b.waiting.Bytes += sign * w.request.Bytes
-	pair := modelPair{w.request.Model, w.request.TargetModel}
-	tally := b.models[pair]
+	labels := queueLabels{w.request.tenant, modelPair{w.request.Model, w.request.TargetModel}}
+	tally := b.tallies[labels]
 	if tally == nil {
 		tally = &Load{}
-		b.models[pair] = tally
+		b.tallies[labels] = tally
 	}
 	tally.Requests += sign
 	tally.Bytes += sign * w.request.Bytes
 	if tally.Requests == 0 {
-		delete(b.models, pair)
+		delete(b.tallies, labels)
 	}
 }
 

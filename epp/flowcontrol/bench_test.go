@@ -147,8 +147,9 @@ func TestNothingIsScanned(t *testing.T) {
 		comparisons := 0
 		c, p, room := loaded(t, 0)
 		defer c.Stop()
-		c.options.Default.Fairness = counting{comparisons: &comparisons}
-		*c.options.Negative = c.options.Default
+		o := c.options.Load()
+		o.Default.Fairness = counting{comparisons: &comparisons}
+		*o.Negative = o.Default
 		for i := range n {
 			enqueue(t, p, i)
 		}

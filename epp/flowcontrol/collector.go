@@ -3,6 +3,7 @@ package flowcontrol
 import (
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -11,17 +12,25 @@ func describe(name, text string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(namespace+"_flow_control_"+name, help(text), labels, nil)
 }
 
-var queueLabels = []string{"fairness_id", "priority", "inference_pool", "model_name", "target_model_name"}
+// queueLabels tell the requests of a queue apart.
+type queueLabels struct {
+	tenant string
+	models modelPair
+}
+
+var queueLabelNames = []string{"fairness_id", "priority", "inference_pool", "model_name", "target_model_name"}
 
 var (
-	queueSize      = describe("queue_size", "Requests that wait.", queueLabels...)
-	queueBytes     = describe("queue_bytes", "Bytes of the requests that wait.", queueLabels...)
+	queueSize      = describe("queue_size", "Requests that wait.", queueLabelNames...)
+	queueBytes     = describe("queue_bytes", "Bytes of the requests that wait.", queueLabelNames...)
 	saturation     = describe("pool_saturation", "How full the pool is; 1 is full.", "inference_pool", "stage")
 	staleEndpoints = describe("stale_endpoints", "Endpoints without believable metrics.", "detector")
 	bandRequests   = describe("capacity_utilization_requests", "Share of the requests that a band may hold.", "priority", "inference_pool")
 	bandBytes      = describe("capacity_utilization_bytes", "Share of the bytes that a band may hold.", "priority", "inference_pool")
 	globalRequests = describe("global_capacity_utilization_requests", "Share of the requests that may wait for the pool; 0 without a bound.", "inference_pool")
 	globalBytes    = describe("global_capacity_utilization_bytes", "Share of the bytes that may wait for the pool; 0 without a bound.", "inference_pool")
+	reclaimTarget  = describe("reclaim_target", "By how much the pool is too full for the highest priority that waits, as saturation; 0 when nothing in flight can make room.", "inference_pool")
+	pendingReclaim = describe("pending_reclaim", "What requests that were revoked are about to free, as saturation.", "inference_pool")
 )
 
 // collector reads the queues when it is scraped: gauges cost requests nothing, and vanish with what they show.
@@ -30,7 +39,7 @@ type collector struct{ controller *Controller }
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(descriptions chan<- *prometheus.Desc) {
 	for _, description := range []*prometheus.Desc{queueSize, queueBytes, saturation, staleEndpoints, bandRequests, bandBytes,
-		globalRequests, globalBytes} {
+		globalRequests, globalBytes, reclaimTarget, pendingReclaim} {
 		descriptions <- description
 	}
 }
@@ -39,6 +48,7 @@ func (c *collector) Describe(descriptions chan<- *prometheus.Desc) {
 // series may be slow.
 func (c *collector) Collect(out chan<- prometheus.Metric) {
 	controller := c.controller
+	controller.metrics.sweep(time.Now())
 	controller.mu.RLock()
 	pools := make([]*pool, 0, len(controller.pools))
 	for _, p := range controller.pools {
@@ -53,8 +63,8 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 			out <- metric
 		}
 	}
-	if controller.options.Detector != "" {
-		out <- gauge(staleEndpoints, float64(stale), controller.options.Detector)
+	if detector := controller.options.Load().Detector; detector != "" {
+		out <- gauge(staleEndpoints, float64(stale), detector)
 	}
 }
 
@@ -62,17 +72,29 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 func (p *pool) show() (Reading, []prometheus.Metric) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	options := &p.controller.options
+	options := p.options
 	reading := p.read()
 	metrics := []prometheus.Metric{
 		gauge(globalRequests, share(p.waiting.Requests, int64(options.MaxRequests)), p.label),
 		gauge(globalBytes, share(p.waiting.Bytes, options.MaxBytes), p.label),
 	}
 	metrics = append(metrics, p.showSaturation(reading)...)
+	metrics = append(metrics, p.showEviction()...)
 	for _, b := range p.order {
 		metrics = append(metrics, b.show(p.label)...)
 	}
 	return reading, metrics
+}
+
+func (p *pool) showEviction() []prometheus.Metric {
+	if p.options.Eviction == nil {
+		return nil
+	}
+	p.settle(time.Now())
+	if p.waiting.Requests == 0 {
+		p.target = 0
+	}
+	return []prometheus.Metric{gauge(reclaimTarget, p.target, p.label), gauge(pendingReclaim, p.pending(), p.label)}
 }
 
 // showSaturation is one series per stage; a pool without stages, or without endpoints, is all decode.
@@ -96,8 +118,8 @@ func (b *band) show(pool string) []prometheus.Metric {
 		gauge(bandRequests, share(b.waiting.Requests, int64(b.MaxRequests)), priority, pool),
 		gauge(bandBytes, share(b.waiting.Bytes, b.MaxBytes), priority, pool),
 	}
-	for pair, tally := range b.models {
-		labels := []string{other, priority, pool, pair.model, pair.target}
+	for of, tally := range b.tallies {
+		labels := []string{of.tenant, priority, pool, of.models.model, of.models.target}
 		metrics = append(metrics, gauge(queueSize, float64(tally.Requests), slices.Clone(labels)...),
 			gauge(queueBytes, float64(tally.Bytes), labels...))
 	}

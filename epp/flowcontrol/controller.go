@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // poolIdle is how long a pool without requests is remembered.
@@ -14,8 +16,12 @@ const poolIdle = 10 * time.Minute
 
 // Controller holds requests until their pool has room for them. Safe for concurrent use. A nil Controller admits everything.
 type Controller struct {
-	options Options
+	options atomic.Pointer[Options]
 	metrics *series
+	// policies show metrics of their own; configuring guards them.
+	configuring sync.Mutex
+	registerer  prometheus.Registerer
+	policies    []prometheus.Collector
 	// queued is how many requests wait.
 	queued atomic.Int64
 
@@ -34,8 +40,12 @@ func New(options Options) (*Controller, error) {
 	if err != nil {
 		return nil, fmt.Errorf("flowControl: %w", err)
 	}
-	c := &Controller{options: complete, pools: map[string]*pool{}}
-	if c.metrics, err = newSeries(complete.Registerer, c); err != nil {
+	c := &Controller{pools: map[string]*pool{}, registerer: complete.Registerer}
+	c.options.Store(&complete)
+	if c.metrics, err = newSeries(complete.Registerer, c); err == nil {
+		err = c.showPolicies(&complete)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("flowControl: registering metrics: %w", err)
 	}
 	return c, nil
@@ -57,12 +67,10 @@ func (c *Controller) Admit(ctx context.Context, r Request) (*Ticket, error) {
 	took := time.Since(began)
 	switch {
 	case refusal != nil:
-		c.metrics.entered(p.label, &r, refusal.Outcome, took)
-		c.metrics.waited(p.label, &r, refusal.Outcome, took)
+		c.metrics.passed(p.label, &r, refusal.Outcome, took)
 		return nil, refusal
 	case ticket != nil:
-		c.metrics.entered(p.label, &r, Dispatched, took)
-		c.metrics.waited(p.label, &r, Dispatched, took)
+		c.metrics.passed(p.label, &r, Dispatched, took)
 		return ticket, nil
 	}
 	if r.Queued != nil {
@@ -122,7 +130,7 @@ func (c *Controller) Changed(key string) {
 		return
 	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	p.proceed(time.Now())
 }
 

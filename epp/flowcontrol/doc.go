@@ -1,6 +1,6 @@
 // Package flowcontrol holds requests back until their pool has room for them: by priority, fairly between tenants, in bounded
-// queues, each for a bounded time. It stands between parsing and scheduling, knows nothing of the wire protocol, chooses no endpoint,
-// and never cancels what it has let go.
+// queues, each for a bounded time. It stands between parsing and scheduling, knows nothing of the wire protocol and chooses no endpoint.
+// What it has let go it asks to be ended only where eviction is turned on.
 //
 //	Request -> Admit -> pool -> band (priority) -> flow (fairness id) -> Ticket -> scheduling
 //	                      ^                                                 |
@@ -22,7 +22,12 @@
 // Ahead. A dispatched request shows in its endpoint's figures only once it is scheduled. Until its ticket is Placed it is handed to the
 // saturation function as ahead, so that opening a queue lets out what there is room for, and not all of it.
 //
+// Eviction. When a request waits only because its pool is full, requests of lower priorities, and below 0, that are in flight may be
+// revoked: two at most by one decision, and the next decision comes when both have ended (or 10 s later) and saturation must show it.
+// Callbacks run without the lock.
+//
 // Bounds. Queues are bounded in requests and bytes, per band and per pool; a flow is forgotten with its last waiting request, a band that
 // is not configured 10 minutes after, a pool likewise. Until then a band has a rank, which is what holds low priorities back while no high one waits.
-// Requests and bytes count while they wait. No series is made per fairness id: the label is there, and always "other".
+// Requests and bytes count while they wait. Of names that clients choose 1000 become labels of metrics, the rest are "other"; the series
+// of a fairness id go 5 minutes after its last request.
 package flowcontrol

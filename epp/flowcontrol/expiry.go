@@ -4,9 +4,9 @@ import "time"
 
 // expires is when the wait of a request ends in the pool's present state; zero: never.
 func (p *pool) expires(r *Request) time.Time {
-	ttl := p.controller.options.TTL
+	ttl := p.options.TTL
 	if p.empty {
-		ttl = p.controller.options.NoEndpointTTL
+		ttl = p.options.NoEndpointTTL
 	}
 	if ttl == 0 {
 		return r.Deadline
@@ -20,8 +20,9 @@ func (p *pool) expires(r *Request) time.Time {
 
 // longest bounds the wait of a request from now on, whatever becomes of its pool; 0: nothing does.
 func (c *Controller) longest(r *Request, now time.Time) time.Duration {
-	end := r.Arrived.Add(max(c.options.TTL, c.options.NoEndpointTTL))
-	if c.options.TTL == 0 || c.options.NoEndpointTTL == 0 {
+	options := c.options.Load()
+	end := r.Arrived.Add(max(options.TTL, options.NoEndpointTTL))
+	if options.TTL == 0 || options.NoEndpointTTL == 0 {
 		end = r.Deadline
 	} else if !r.Deadline.IsZero() && r.Deadline.Before(end) {
 		end = r.Deadline
@@ -42,7 +43,7 @@ func expiresBefore(a, b *waiter) bool {
 // reconsider gives everything that waits the bound of the pool's new state, after its last endpoint went or its first came.
 // This walks the queue, which only such a change does, and only where the two bounds differ.
 func (p *pool) reconsider() {
-	if p.waiting.Requests == 0 || p.controller.options.TTL == p.controller.options.NoEndpointTTL {
+	if p.waiting.Requests == 0 || p.options.TTL == p.options.NoEndpointTTL {
 		return
 	}
 	for _, w := range p.expiry.items {
@@ -73,7 +74,7 @@ func (p *pool) arm(now time.Time) {
 // wake is the timer's: it refuses what has waited too long and dispatches what may go.
 func (p *pool) wake() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	now := time.Now()
 	p.wakeAt = time.Time{}
 	if p.waiting.Requests == 0 {
@@ -93,12 +94,13 @@ func (p *pool) expire(now time.Time) {
 	}
 }
 
-// proceed dispatches what may go, and sees to it that the rest is looked at again.
+// proceed dispatches what may go, makes room for what may not, and sees to it that the rest is looked at again.
 func (p *pool) proceed(now time.Time) {
 	if p.waiting.Requests == 0 {
 		return
 	}
-	_, drained := p.dispatch(now)
+	reading, drained := p.dispatch(now)
+	p.reclaim(reading, now)
 	p.schedule(drained, now)
 }
 

@@ -20,6 +20,7 @@ type server struct {
 	room     int
 	inFlight int
 	empty    bool
+	stale    bool // nothing is known of it
 	readings int
 }
 
@@ -33,6 +34,9 @@ func (s *server) read(_ string, ahead flowcontrol.Load) flowcontrol.Reading {
 	level := 1.0
 	if s.room > 0 {
 		level = float64(s.inFlight+int(ahead.Requests)) / float64(s.room)
+	}
+	if s.stale {
+		return flowcontrol.Reading{Level: 1, Endpoints: 1, Stale: 1}
 	}
 	return flowcontrol.Reading{Level: level, Endpoints: 1, Decode: flowcontrol.Stage{Endpoints: 1, Level: level}}
 }

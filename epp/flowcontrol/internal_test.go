@@ -87,8 +87,8 @@ func TestForgets(t *testing.T) {
 			t.Errorf("left waiting: %+v, %d with an end, room for %d", p.waiting, p.expiry.len(), cap(p.expiry.items))
 		}
 		for _, b := range p.order {
-			if b.waiting != (Load{}) || len(b.byID) != 0 || b.flows.len() != 0 || len(b.models) != 0 {
-				t.Errorf("band %d keeps %+v, %d flows, %d turns, %d models", b.priority, b.waiting, len(b.byID), b.flows.len(), len(b.models))
+			if b.waiting != (Load{}) || len(b.byID) != 0 || b.flows.len() != 0 || len(b.tallies) != 0 {
+				t.Errorf("band %d keeps %+v, %d flows, %d turns, %d tallies", b.priority, b.waiting, len(b.byID), b.flows.len(), len(b.tallies))
 			}
 		}
 		time.Sleep(bandIdle + time.Second)

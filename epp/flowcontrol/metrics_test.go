@@ -58,18 +58,18 @@ func TestMetrics(t *testing.T) {
 		waits := admit(c, "waits", request)
 		admit(c, "waits too", request)
 		want := map[string]float64{
-			"request_queue_duration_seconds{fairness_id=other,inference_pool=pool,model_name=m,outcome=Dispatched,priority=0,target_model_name=m-v2}": 2,
-			"request_enqueue_duration_seconds{fairness_id=other,outcome=Dispatched,priority=0}":                                                       2,
-			"requests_total{inference_pool=pool,outcome=Dispatched,priority=0}":                                                                       2,
-			"queue_size{fairness_id=other,inference_pool=pool,model_name=m,priority=0,target_model_name=m-v2}":                                        2,
-			"queue_bytes{fairness_id=other,inference_pool=pool,model_name=m,priority=0,target_model_name=m-v2}":                                       200,
-			"pool_saturation{inference_pool=pool,stage=decode}":                                                                                       1,
-			"stale_endpoints{detector=utilization-detector}":                                                                                          0,
-			"capacity_utilization_requests{inference_pool=pool,priority=0}":                                                                           0.5,
-			"capacity_utilization_bytes{inference_pool=pool,priority=0}":                                                                              0.5,
-			"global_capacity_utilization_requests{inference_pool=pool}":                                                                               0.25,
-			"global_capacity_utilization_bytes{inference_pool=pool}":                                                                                  0.2,
-			"dispatch_cycle_duration_seconds{}":                                                                                                       1,
+			"request_queue_duration_seconds{fairness_id=tenant,inference_pool=pool,model_name=m,outcome=Dispatched,priority=0,target_model_name=m-v2}": 2,
+			"request_enqueue_duration_seconds{fairness_id=tenant,outcome=Dispatched,priority=0}":                                                       2,
+			"requests_total{inference_pool=pool,outcome=Dispatched,priority=0}":                                                                        2,
+			"queue_size{fairness_id=tenant,inference_pool=pool,model_name=m,priority=0,target_model_name=m-v2}":                                        2,
+			"queue_bytes{fairness_id=tenant,inference_pool=pool,model_name=m,priority=0,target_model_name=m-v2}":                                       200,
+			"pool_saturation{inference_pool=pool,stage=decode}":                                                                                        1,
+			"stale_endpoints{detector=utilization-detector}":                                                                                           0,
+			"capacity_utilization_requests{inference_pool=pool,priority=0}":                                                                            0.5,
+			"capacity_utilization_bytes{inference_pool=pool,priority=0}":                                                                               0.5,
+			"global_capacity_utilization_requests{inference_pool=pool}":                                                                                0.25,
+			"global_capacity_utilization_bytes{inference_pool=pool}":                                                                                   0.2,
+			"dispatch_cycle_duration_seconds{}":                                                                                                        1,
 		}
 		if got := gather(t, registry); !maps.Equal(got, want) {
 			t.Errorf("got\n%s", show(got))
@@ -91,7 +91,7 @@ func TestMetrics(t *testing.T) {
 	})
 }
 
-// TestMetricsAreBounded: clients that make up tenants and models make no end of series.
+// TestMetricsAreBounded: clients that make up tenants and models make no end of series, and those of tenants that are gone go too.
 func TestMetricsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		registry := prometheus.NewRegistry()
@@ -99,20 +99,30 @@ func TestMetricsAreBounded(t *testing.T) {
 		o := options(t, s)
 		o.Registerer = registry
 		c := newController(t, o)
+		count := func() (tenants, models map[string]bool) {
+			tenants, models = map[string]bool{}, map[string]bool{}
+			for name := range gather(t, registry) {
+				if labels, ok := strings.CutPrefix(name, "request_queue_duration_seconds{"); ok {
+					pairs := strings.Split(labels, ",")
+					tenants[pairs[0]], models[pairs[2]] = true, true
+				}
+			}
+			return tenants, models
+		}
+		admit(c, "", flowcontrol.Request{})
 		for i := range 1500 {
 			admit(c, "", flowcontrol.Request{Fairness: fmt.Sprint("tenant", i), Model: fmt.Sprint("m", i, "\xff")})
 		}
-		series := 0
-		for name := range gather(t, registry) {
-			if strings.Contains(name, "tenant") {
-				t.Fatalf("a series of a tenant: %s", name)
-			}
-			if strings.HasPrefix(name, "request_queue_duration") {
-				series++
-			}
+		tenants, models := count()
+		if len(tenants) != 1001 || !tenants["fairness_id=other"] || !tenants["fairness_id=default-flow"] || len(models) != 1001 || !models["model_name=other"] {
+			t.Errorf("%d tenants and %d models, want 1000 of each (the default tenant and the empty model among them) and the rest as one", len(tenants), len(models))
 		}
-		if series != 1000 {
-			t.Errorf("%d series, want one for each of 999 models (the empty target is a name as well) and one for the rest", series)
+		time.Sleep(4 * time.Minute)
+		admit(c, "", flowcontrol.Request{Fairness: "tenant7"})
+		time.Sleep(2 * time.Minute)
+		count() // looks for what is gone
+		if tenants, _ = count(); len(tenants) != 3 || !tenants["fairness_id=tenant7"] {
+			t.Errorf("after six minutes: tenants %v, want the one that was there two minutes ago, the default and the rest", tenants)
 		}
 	})
 }

@@ -38,11 +38,22 @@ type Options struct {
 	Negative *Band
 	// UsageLimit is required.
 	UsageLimit UsageLimit
+	// Eviction has requests of low priority in flight make room for higher ones that wait; nil: what is in flight stays.
+	Eviction *Eviction
 
-	// Registerer takes the metrics; nil: there are none.
+	// Registerer takes the metrics; nil: there are none. Configure leaves it as New was told.
 	Registerer prometheus.Registerer
 	// Detector is the name of the saturation detector in the metrics.
 	Detector string
+}
+
+// Eviction is whom requests of a higher priority may have revoked.
+type Eviction struct {
+	// Filter and Ordering are required.
+	Filter   EvictionFilter
+	Ordering EvictionOrdering
+	// Lag is how long saturation may still show a request that has ended: see Detector.
+	Lag time.Duration
 }
 
 // Band is how requests of one priority wait.
@@ -82,6 +93,8 @@ func (o Options) complete() (Options, error) {
 		return o, errors.New("saturation: no function given")
 	case o.UsageLimit == nil:
 		return o, errors.New("usageLimitPolicyPluginRef: no policy given")
+	case o.Eviction != nil && (o.Eviction.Filter == nil || o.Eviction.Ordering == nil || o.Eviction.Lag < 0):
+		return o, errors.New("enableEviction: give an eviction filter, an eviction ordering, and a lag of 0 or more")
 	case o.MaxRequests < 0:
 		return o, fmt.Errorf("maxRequests: %d is below 0", o.MaxRequests)
 	case o.MaxBytes < 0:
@@ -110,6 +123,18 @@ func (o Options) complete() (Options, error) {
 	}
 	o.Bands = bands
 	return o, nil
+}
+
+// Policies lists the fairness policies, each as often as a band has it.
+func (o *Options) Policies() []Fairness {
+	policies := []Fairness{o.Default.Fairness}
+	if o.Negative != nil {
+		policies = append(policies, o.Negative.Fairness)
+	}
+	for _, band := range o.Bands {
+		policies = append(policies, band.Fairness)
+	}
+	return policies
 }
 
 // bandOf is the band of a priority, and whether it stays when nobody uses it.

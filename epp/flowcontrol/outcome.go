@@ -30,7 +30,7 @@ func (o Outcome) String() string { return outcomeNames[o] }
 // Refusal is the error of a request that is not to be scheduled, as the client is to be told.
 type Refusal struct {
 	Outcome Outcome
-	// Status is the HTTP status, Code its name in the answer's body.
+	// Status is the HTTP status, Code its name in the answer's body; empty: the body is the message alone.
 	Status int
 	Code   string
 	// Message is the text after the code.
@@ -49,6 +49,23 @@ const (
 	reasonCancelled    = "rejected-context-cancelled"
 	reasonShuttingDown = "rejected-shutting-down"
 )
+
+// Reasons of requests that were dispatched and then revoked: for one of a higher priority; for one in a queue that is full; and
+// for no reason given.
+const (
+	ReasonEvicted              = "evicted"
+	ReasonEvictedPriority      = "evicted-priority"
+	ReasonEvictedQueuePressure = "evicted-queue-pressure"
+)
+
+// Evicted is the answer to a request that was revoked; reason is what Request.Revoke was called with. It counts in no metric of
+// outcomes: the request's wait ended when it was dispatched.
+func Evicted(reason string) *Refusal {
+	if reason == "" {
+		reason = ReasonEvicted
+	}
+	return &Refusal{Outcome: EvictedOther, Status: http.StatusTooManyRequests, Message: "request evicted by flow control", Reason: reason}
+}
 
 func tooMany(outcome Outcome, reason, format string, args ...any) *Refusal {
 	return &Refusal{Outcome: outcome, Status: http.StatusTooManyRequests, Code: "ResourceExhausted",

@@ -1,9 +1,6 @@
 package flowcontrol
 
-import (
-	"iter"
-	"time"
-)
+import "time"
 
 // DefaultFairness is the fairness id of a request that names none.
 const DefaultFairness = "default-flow"
@@ -20,6 +17,8 @@ type Request struct {
 	Bytes int64
 	// Model and TargetModel are labels of the metrics.
 	Model, TargetModel string
+	// tenant is Fairness as a label.
+	tenant string
 	// Arrived is when the request came, from which it may wait; zero: now.
 	Arrived time.Time
 	// Deadline ends the wait earlier than the options do; zero: it does not.
@@ -29,6 +28,10 @@ type Request struct {
 	// Queued is called once if the request has to wait, by the caller's own goroutine before it does: longest bounds the wait, 0:
 	// nothing does. nil: nobody wants to know.
 	Queued func(longest time.Duration)
+	// Revoke is called at most once, with the reason, when what the request uses is needed for one of a higher priority: it is
+	// then to be ended at once with the answer Evicted(reason). It may be called from any goroutine, between Placed and a moment
+	// after Release, and must not block. nil: the request is never revoked.
+	Revoke func(reason string)
 }
 
 // Load is an amount of work.
@@ -80,6 +83,12 @@ type Turns interface {
 	Attained(id string, tokens float64, waiting *Flow)
 }
 
+// WaitObserver is a Turns that wants to know how long requests waited.
+type WaitObserver interface {
+	// Waited tells of a request of the flow with this id that is dispatched, 0 if it did not have to wait.
+	Waited(id string, waited time.Duration)
+}
+
 // UsageLimit says how full a pool may be for each band. Implementations are safe for concurrent use.
 type UsageLimit interface {
 	// Ceilings sets out[i] to the level at which priorities[i] is no longer dispatched; priorities fall. It is asked when
@@ -87,13 +96,36 @@ type UsageLimit interface {
 	Ceilings(priorities []int, out []float64)
 }
 
+// InFlight is a dispatched request that has not ended, as eviction policies see it.
+type InFlight struct {
+	Priority   int
+	Fairness   string
+	Bytes      int64
+	Dispatched time.Time
+}
+
+// EvictionFilter says which requests in flight may be revoked; those of priority 0 and above never are, whatever it says.
+// Implementations are safe for concurrent use.
+type EvictionFilter interface {
+	// Evictable is asked once, when the request is placed.
+	Evictable(r *InFlight) bool
+}
+
+// EvictionOrdering says which of two requests is revoked first. Implementations are safe for concurrent use.
+type EvictionOrdering interface {
+	// Before is a strict order that does not change with time; of equals the one that was dispatched last goes first.
+	Before(a, b *InFlight) bool
+}
+
 // Endpoint is what a detector sees of a model server.
 type Endpoint struct {
 	// Role is the value of the label llm-d.ai/role.
 	Role string
-	// Fresh is false when the data layer no longer believes the numbers; At is when they were read, zero: never.
+	// Fresh is false when the data layer no longer believes the numbers; At is when they were read, zero: never. Every is the
+	// time in which they were to be read again, 0: not told.
 	Fresh bool
 	At    time.Time
+	Every time.Duration
 	// Numbers of the model server, each with whether it is known. KVUsage is 0 to 1.
 	Waiting, Running                 float64
 	KVUsage                          float64
@@ -104,10 +136,13 @@ type Endpoint struct {
 
 // Detector tells how full a pool is. Implementations are pure and safe for concurrent use.
 type Detector interface {
-	// Measure reads the endpoints of a pool at a time. ahead has been dispatched and is in flight at no endpoint yet.
-	Measure(endpoints iter.Seq[Endpoint], ahead Load, now time.Time) Reading
+	// Measure reads the endpoints of a pool at a time. ahead has been dispatched and is in flight at no endpoint yet. It keeps
+	// nothing of endpoints.
+	Measure(endpoints []Endpoint, ahead Load, now time.Time) Reading
 	// Keeps tells whether the scheduler may still choose the endpoint, where the detector is used as a filter.
 	Keeps(e Endpoint, now time.Time) bool
 	// FailsOpen tells whether a filter that keeps nobody is to keep everybody.
 	FailsOpen() bool
+	// Lag is how long after the end of a request Measure may still count it.
+	Lag() time.Duration
 }

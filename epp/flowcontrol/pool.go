@@ -21,6 +21,7 @@ type pool struct {
 	key, label string
 
 	mu      sync.Mutex
+	options *Options
 	stopped bool
 	gone    bool // forgotten: a newer one has its place
 	bands   map[int]*band
@@ -37,16 +38,30 @@ type pool struct {
 	lastUsed time.Time
 	// queued is waiting.Requests, to be read without the lock.
 	queued atomic.Int64
+
+	// Eviction: what may be revoked, what was, and whom to tell once the lock is released; target is by how much the pool is
+	// too full for the band that wants the room.
+	victims     heap[*Ticket]
+	revocations []revocation
+	due         []revokeCall
+	target      float64
+	dispatches  uint64
 }
 
 func newPool(c *Controller, key, label string) *pool {
-	p := &pool{controller: c, key: key, label: label, bands: map[int]*band{}}
+	p := &pool{controller: c, key: key, label: label, options: c.options.Load(), bands: map[int]*band{}}
 	p.expiry = newHeap(expiresBefore, func(w *waiter) *int { return &w.inExpiry })
-	for priority, settings := range c.options.Bands {
+	p.victims = newHeap(p.revokedBefore, func(t *Ticket) *int { return &t.inVictims })
+	p.addListed()
+	return p
+}
+
+// addListed makes the bands that stay when nobody uses them.
+func (p *pool) addListed() {
+	for priority, settings := range p.options.Bands {
 		p.addBand(newBand(settings, priority, true))
 	}
 	p.rank()
-	return p
 }
 
 func (p *pool) addBand(b *band) {
@@ -62,7 +77,7 @@ func (p *pool) rank() {
 	for i, b := range p.order {
 		priorities[i] = b.priority
 	}
-	p.controller.options.UsageLimit.Ceilings(priorities, ceilings)
+	p.options.UsageLimit.Ceilings(priorities, ceilings)
 	for i, b := range p.order {
 		b.ceiling = ceilings[i]
 		if i > 0 {
@@ -76,7 +91,7 @@ func (p *pool) bandOf(priority int, now time.Time) *band {
 	b := p.bands[priority]
 	if b == nil {
 		p.dropIdleBands(now)
-		settings, listed := p.controller.options.bandOf(priority)
+		settings, listed := p.options.bandOf(priority)
 		b = newBand(settings, priority, listed)
 		p.addBand(b)
 		p.rank()
@@ -99,7 +114,7 @@ func (p *pool) dropIdleBands(now time.Time) {
 // was forgotten meanwhile.
 func (p *pool) enter(r *Request, now time.Time) (ticket *Ticket, w *waiter, refusal *Refusal, ok bool) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	if p.gone {
 		return nil, nil, nil, false
 	}
@@ -111,19 +126,20 @@ func (p *pool) enter(r *Request, now time.Time) (ticket *Ticket, w *waiter, refu
 	reading, drained := p.dispatch(now)
 	if drained && reading.Level < b.ceiling {
 		// What waits has a ceiling that stops it, and whatever goes before this request has a higher one: nothing does.
-		return p.send(b, r), nil, nil, true
+		return p.send(b, r, 0), nil, nil, true
 	}
 	if what := p.limitMet(b, r.Bytes); what != "" {
-		p.schedule(drained, now)
-		return nil, nil, refuseFull(p.empty, what), true
+		refusal = refuseFull(p.empty, what)
+	} else {
+		w = p.queue(b, r, now)
 	}
-	w = p.queue(b, r, now)
+	p.reclaim(reading, now)
 	p.schedule(drained, now)
-	return nil, w, nil, true
+	return nil, w, refusal, true
 }
 
 func (p *pool) limitMet(b *band, bytes int64) string {
-	options := &p.controller.options
+	options := p.options
 	switch {
 	case options.MaxRequests > 0 && p.waiting.Requests >= int64(options.MaxRequests):
 		return "the queue of the pool holds as many requests as it may"
@@ -136,12 +152,17 @@ func (p *pool) limitMet(b *band, bytes int64) string {
 func (p *pool) queue(b *band, r *Request, now time.Time) *waiter {
 	p.arrivals++
 	w := &waiter{request: *r, order: p.arrivals, queued: now, done: make(chan struct{})}
-	w.expires = p.expires(r)
+	p.put(b, w)
+	p.count(w, 1)
+	return w
+}
+
+// put gives a waiter its place in the queues.
+func (p *pool) put(b *band, w *waiter) {
+	w.expires = p.expires(&w.request)
 	w.rank = b.Ordering.Rank(&w.request, w.expires)
 	b.put(w)
 	p.expiry.push(w)
-	p.count(w, 1)
-	return w
 }
 
 func (p *pool) count(w *waiter, sign int64) {
@@ -156,7 +177,7 @@ func (p *pool) count(w *waiter, sign int64) {
 
 // read asks how full the pool is.
 func (p *pool) read() Reading {
-	reading := p.controller.options.Saturation(p.key, p.ahead)
+	reading := p.options.Saturation(p.key, p.ahead)
 	if math.IsNaN(reading.Level) {
 		reading.Level = 1
 	}
@@ -185,7 +206,7 @@ func (p *pool) dispatch(now time.Time) (reading Reading, drained bool) {
 			}
 			left--
 			p.take(w, true)
-			w.ticket = p.send(b, &w.request)
+			w.ticket = p.send(b, &w.request, now.Sub(w.queued))
 			p.finish(w, Dispatched)
 			reading = p.read()
 		}
@@ -193,14 +214,22 @@ func (p *pool) dispatch(now time.Time) (reading Reading, drained bool) {
 	return reading, true
 }
 
-// send accounts for a request that is dispatched. Its flow is charged with the prompt at once: were it charged at the end only, a
-// flow could send all it has before the first of it counts.
-func (p *pool) send(b *band, r *Request) *Ticket {
+// send accounts for a request that is dispatched after a wait. Its flow is charged with the prompt at once: were it charged at the
+// end only, a flow could send all it has before the first of it counts.
+func (p *pool) send(b *band, r *Request, waited time.Duration) *Ticket {
 	p.ahead.Requests++
 	p.ahead.Bytes += r.Bytes
 	p.tickets++
-	t := &Ticket{pool: p, priority: r.Priority, fairness: r.Fairness, bytes: r.Bytes, charged: unknownUsage.tokens(r.Bytes)}
-	b.attained(t.fairness, t.charged)
+	p.dispatches++
+	t := &Ticket{pool: p, request: InFlight{Priority: r.Priority, Fairness: r.Fairness, Bytes: r.Bytes}, order: p.dispatches,
+		charged: unknownUsage.tokens(r.Bytes), revoke: r.Revoke}
+	if p.options.Eviction != nil {
+		t.request.Dispatched = time.Now()
+	}
+	if b.waits != nil {
+		b.waits.Waited(r.Fairness, waited)
+	}
+	b.attained(r.Fairness, t.charged)
 	return t
 }
 

@@ -10,12 +10,15 @@ const outputWeight = 2
 
 // Ticket is a request that was dispatched. All methods may be called on nil, and Release any number of times.
 type Ticket struct {
-	pool             *pool
-	priority         int
-	fairness         string
-	bytes            int64
-	charged          float64 // tokens, at dispatch
-	placed, released bool    // under the pool's lock
+	pool    *pool
+	request InFlight
+	charged float64 // tokens, at dispatch
+	// Of its end by flow control: order of dispatch, callback, and the place among the pool's victims if it is tracked.
+	order     uint64
+	revoke    func(reason string)
+	inVictims int
+	// Under the pool's lock.
+	placed, released, tracked bool
 }
 
 // Usage is what a request turned out to cost, in tokens; negative: not known.
@@ -41,14 +44,17 @@ func (t *Ticket) Placed() {
 	}
 	t.pool.mu.Lock()
 	defer t.pool.mu.Unlock()
-	t.place()
+	if !t.placed {
+		t.place()
+		t.pool.track(t)
+	}
 }
 
 func (t *Ticket) place() {
 	if !t.placed {
 		t.placed = true
 		t.pool.ahead.Requests--
-		t.pool.ahead.Bytes -= t.bytes
+		t.pool.ahead.Bytes -= t.request.Bytes
 	}
 }
 
@@ -59,15 +65,18 @@ func (t *Ticket) Release(usage Usage) {
 	}
 	p := t.pool
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	if t.released {
 		return
 	}
+	now := time.Now()
 	t.released = true
 	t.place()
 	p.tickets--
-	if b := p.bands[t.priority]; b != nil {
-		b.attained(t.fairness, usage.tokens(t.bytes)-t.charged)
+	p.untrack(t)
+	p.confirm(t, now)
+	if b := p.bands[t.request.Priority]; b != nil {
+		b.attained(t.request.Fairness, usage.tokens(t.request.Bytes)-t.charged)
 	}
-	p.proceed(time.Now())
+	p.proceed(now)
 }

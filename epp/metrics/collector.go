@@ -2,7 +2,6 @@ package metrics
 
 import (
 	"math"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -36,16 +35,14 @@ var (
 		"endpoint_name", "namespace", "producer_name", "fairness_id", "priority")
 	inFlightTokens = describe("inflight_tokens", "Prompt tokens of this process in flight at an endpoint.",
 		"endpoint_name", "namespace", "producer_name", "fairness_id", "priority")
+	pollErrors    = describe("datalayer_poll_errors_total", "Endpoints that could not be asked, by the type of the data source.", "source_type")
+	extractErrors = describe("datalayer_extract_errors_total", "Answers of endpoints that could not be read, by the types of data source and extractor.",
+		"source_type", "extractor_type")
 )
 
 // Collector reads the pools when it is scraped.
 type Collector struct {
-	pools    *datalayer.Pools
-	attempts *prometheus.CounterVec
-
-	mu sync.Mutex
-	// known are the endpoints seen by the last scrape: when one is gone, so are its series.
-	known map[endpointID]bool
+	pools *datalayer.Pools
 }
 
 type endpointID struct{ namespace, name string }
@@ -53,15 +50,13 @@ type endpointID struct{ namespace, name string }
 // Describe implements prometheus.Collector.
 func (c *Collector) Describe(descriptions chan<- *prometheus.Desc) {
 	for _, description := range []*prometheus.Desc{readyEndpoints, averageQueue, averageRunning, averageKV, deviationQueue,
-		deviationRunning, deviationKV, endpointQueue, prefixSize, inFlightRequests, inFlightTokens} {
+		deviationRunning, deviationKV, endpointQueue, prefixSize, inFlightRequests, inFlightTokens, pollErrors, extractErrors} {
 		descriptions <- description
 	}
 }
 
 // Collect implements prometheus.Collector.
 func (c *Collector) Collect(out chan<- prometheus.Metric) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	now := time.Now()
 	entries := 0
 	seen := map[endpointID]bool{}
@@ -85,13 +80,11 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 			gauge(out, inFlightTokens, float64(endpoint.Tokens()), endpoint.Name, endpoint.Namespace, loadProducer, DefaultFairness, "0")
 		}
 	}
-	gauge(out, prefixSize, float64(entries), prefixProducer, prefixProducer)
-	for id := range c.known {
-		if !seen[id] {
-			c.attempts.DeletePartialMatch(prometheus.Labels{"endpoint_name": id.name, "namespace": id.namespace})
-		}
+	for _, source := range c.pools.Stats() {
+		counter(out, pollErrors, source.PollErrors, source.Source)
+		counter(out, extractErrors, source.ExtractErrors, source.Source, source.Extractor)
 	}
-	c.known = seen
+	gauge(out, prefixSize, float64(entries), prefixProducer, prefixProducer)
 }
 
 func collectPool(out chan<- prometheus.Metric, pool *datalayer.Pool, name string, now time.Time) {
@@ -161,4 +154,8 @@ func (m *moments) deviation() float64 {
 	}
 	mean := m.mean()
 	return math.Sqrt(max(0, m.squares/m.count-mean*mean))
+}
+
+func counter(out chan<- prometheus.Metric, description *prometheus.Desc, value uint64, labels ...string) {
+	out <- prometheus.MustNewConstMetric(description, prometheus.CounterValue, float64(value), labels...)
 }

@@ -2,7 +2,6 @@ package metrics
 
 import (
 	"fmt"
-	"slices"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,7 +26,7 @@ func TestLabelValuesAreBounded(t *testing.T) {
 		model := fmt.Sprintf("model-%d", i)
 		m.Series(model, model, "", 0).Total.Inc()
 	}
-	if got := count(m.requests); got != maxLabelValues+1 {
+	if got := count(m.requests.total); got != maxLabelValues+1 {
 		t.Errorf("%d series, want %d and one for the others", got, maxLabelValues)
 	}
 	if got := value(t, m.Series("model-1400", "model-1400", "", 0).Total); got != 500 {
@@ -42,7 +41,7 @@ func TestCombinationsAreBounded(t *testing.T) {
 			m.Series(fmt.Sprintf("model-%d", i), "", fmt.Sprintf("tenant-%d", j), 0).Total.Inc()
 		}
 	}
-	if got := count(m.requests); got > maxSeries+1 {
+	if got := count(m.requests.total); got > maxSeries+1 {
 		t.Errorf("%d series, want at most %d", got, maxSeries+1)
 	}
 }
@@ -60,11 +59,11 @@ func TestUnknownTokensAreNotObserved(t *testing.T) {
 	m, _, _ := newMetrics(t)
 	series := m.Series("m", "m", "", 0)
 	series.Tokens(-1, -1, -1)
-	if n := count(m.inputTokens) + count(m.outputTokens) + count(m.cached); n != 0 {
+	if n := tokenSeries(m, inputTokens) + tokenSeries(m, outputTokens) + tokenSeries(m, cachedTokens); n != 0 {
 		t.Fatalf("%d series of tokens without any", n)
 	}
 	series.Tokens(10, 0, -1)
-	if count(m.inputTokens) != 1 || count(m.outputTokens) != 1 || count(m.cached) != 0 {
+	if tokenSeries(m, inputTokens) != 1 || tokenSeries(m, outputTokens) != 1 || tokenSeries(m, cachedTokens) != 0 {
 		t.Fatal("known tokens are not observed, or unknown ones are")
 	}
 }
@@ -79,7 +78,7 @@ func TestSeriesVanishWithTheirEndpoint(t *testing.T) {
 	gather(t, registry)
 	pools.Set("ns/pool", []datalayer.Spec{{Name: "b", Namespace: "ns", Address: "10.0.0.2:1"}})
 	gather(t, registry)
-	if got := count(m.attempts); got != 1 {
+	if got := count(m.attempts.total); got != 1 {
 		t.Fatalf("%d series of attempts, want that of the endpoint left", got)
 	}
 }
@@ -105,15 +104,6 @@ func gather(t *testing.T, registry *prometheus.Registry) map[string]int {
 		counts[family.GetName()] = len(family.GetMetric())
 	}
 	return counts
-}
-
-func TestTokenBuckets(t *testing.T) {
-	if got, want := tokenBuckets(65536), []float64{1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32778, 65536}; !slices.Equal(got, want) {
-		t.Errorf("%v, want %v", got, want)
-	}
-	if got := sizeBuckets(); got[0] != 64 || got[len(got)-1] != 1<<30 {
-		t.Errorf("sizes from %g to %g", got[0], got[len(got)-1])
-	}
 }
 
 func BenchmarkSeries(b *testing.B) {
@@ -145,3 +135,6 @@ func value(t *testing.T, counter prometheus.Counter) float64 {
 	}
 	return written.GetCounter().GetValue()
 }
+
+// tokenSeries is the number of series of one of the rare histograms.
+func tokenSeries(m *Metrics, which int) int { return count(m.requests.rare[which]) }

@@ -1,20 +1,36 @@
 package scheduling
 
 import (
+	"context"
 	"sync"
 	"time"
 
 	"github.com/switchyard/switchyard/epp/body"
 	"github.com/switchyard/switchyard/epp/datalayer"
 	"github.com/switchyard/switchyard/epp/prefix"
+	"github.com/switchyard/switchyard/epp/tokens"
 )
 
 // Cycle is one decision: the request, the candidates and what is known of each at this instant. Slices that speak of
 // candidates are aligned with Candidates; plugins name a candidate by its index. A cycle belongs to one goroutine and is
 // reused, so nothing of it may be kept after Release.
 type Cycle struct {
+	// Context ends with the request; for producers that have to ask somebody, each within its own bound.
+	Context context.Context
 	// Request is what the scan of the body found, never nil.
 	Request *body.Request
+	// Body is the request body as far as it is there, nil when there is none. It belongs to the request.
+	Body []byte
+	// Pool is the pool that the request is for, "namespace/name".
+	Pool string
+	// TargetModel is the model that the model server is asked for: that of Request, unless it is rewritten.
+	TargetModel string
+	// Fairness is the fairness id, never empty.
+	Fairness string
+	// RequestID is the value of x-request-id; empty: the client sent none.
+	RequestID string
+	// TTFT and TPOT are what the client asked for, to the first token and per further one; 0: it did not.
+	TTFT, TPOT time.Duration
 	// Headers are the request headers that plugins in use named, as far as the request has them.
 	Headers Headers
 	// Keys are the prefix keys of the prompt, first block first, at most as many as the match limit allows. Append to it: the
@@ -26,6 +42,8 @@ type Cycle struct {
 	Candidates []*datalayer.Endpoint
 	// PrefixBlocks counts the leading blocks of Keys that each candidate holds.
 	PrefixBlocks []int
+	// Tokens is the prompt as the model reads it, nil when no Tokenizer has told it.
+	Tokens *tokens.Prompt
 	// Loads is each candidate's load, read once so that all plugins judge the same instant.
 	Loads []Load
 	// Now is the instant of the decision.
@@ -35,10 +53,23 @@ type Cycle struct {
 	// BodyBytes is the size of the whole body as the client announced it, for bodies of which only the beginning is known;
 	// 0: not announced.
 	BodyBytes int
+	// KeepScores has the scores of the candidates kept: see NoteScores.
+	KeepScores bool
 	// Custom looks up numbers of an endpoint that Load does not have; nil: there are none. See Number.
 	Custom func(endpoint *datalayer.Endpoint, name string) (value float64, known bool)
 
+	aside    PrefixMatch // see ReplacePrefix
+	replaced bool
+
 	attributes Headers
+	outgoing   Headers
+	stages     []Stage
+	kept       []int
+	port       string // see SendToPort
+	rated      []int
+	ratings    []float32
+	tell       func(point string, plugin any, took time.Duration) // see Time
+	lap        time.Time
 
 	indices  []int
 	spare    []int
@@ -57,12 +88,18 @@ var cycles = sync.Pool{New: func() any { return new(Cycle) }}
 func NewCycle(request *body.Request, candidates []*datalayer.Endpoint, now time.Time) *Cycle {
 	c := cycles.Get().(*Cycle)
 	c.Request = request
+	c.Context = context.Background()
+	c.Body, c.Pool, c.TargetModel, c.Fairness, c.RequestID = nil, "", request.Model, "", ""
+	c.TTFT, c.TPOT = 0, 0
 	c.Headers = nil
+	c.outgoing = c.outgoing[:0]
+	c.stages, c.kept, c.port = c.stages[:0], c.kept[:0], ""
+	c.KeepScores, c.rated = false, c.rated[:0]
 	c.Now, c.Priority, c.BodyBytes, c.Custom = now, 0, 0, nil
 	c.attributes = c.attributes[:0]
 	c.Candidates = candidates
 	c.Keys = c.Keys[:0]
-	c.BlockTokens = 0
+	c.BlockTokens, c.Tokens, c.replaced = 0, nil, false
 	c.PrefixBlocks = resize(c.PrefixBlocks, len(candidates))
 	clear(c.PrefixBlocks)
 	c.Loads = resize(c.Loads, len(candidates))
@@ -75,12 +112,16 @@ func NewCycle(request *body.Request, candidates []*datalayer.Endpoint, now time.
 
 // Release gives the cycle back. It must not be used afterwards.
 func (c *Cycle) Release() {
+	c.Context, c.tell = nil, nil
 	c.Request = nil
+	c.Body = nil
+	c.Tokens = nil
 	c.Headers = nil
 	c.Candidates = nil
 	c.Custom = nil
 	clear(c.attributes)
-	if cap(c.Keys) <= maxKeptKeys {
+	clear(c.outgoing)
+	if max(cap(c.Keys), cap(c.aside.Keys)) <= maxKeptKeys {
 		cycles.Put(c)
 	}
 }

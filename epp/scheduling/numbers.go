@@ -48,10 +48,14 @@ func (c *Cycle) Number(candidate int, name string) (value float64, known bool) {
 // bytesPerToken is the estimate by which prompt bytes become tokens.
 const bytesPerToken = 4
 
-// PromptTokens estimates the length of the prompt. Of a body that was cut short its announced size is the bound.
+// PromptTokens is the length of the prompt: as the model reads it where that is known, else estimated. Of a body that was cut short
+// its announced size is the bound, unless pictures may be what was cut.
 func (c *Cycle) PromptTokens() int {
+	if c.Tokens != nil {
+		return len(c.Tokens.IDs)
+	}
 	bytes := c.Request.PromptBytes
-	if c.Request.Truncated {
+	if c.Request.Truncated && !c.Request.Multimodal {
 		bytes = max(bytes, c.BodyBytes)
 	}
 	return bytes / bytesPerToken

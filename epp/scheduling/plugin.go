@@ -1,6 +1,10 @@
 package scheduling
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // ErrFiltered says that a profile's filters removed every candidate.
 var ErrFiltered = errors.New("no endpoints available for the given request")
@@ -68,4 +72,17 @@ type Admitter interface {
 type Identifier interface {
 	// Identity is empty when the request does not show it.
 	Identity(headers Headers) string
+}
+
+// Decider tells whether a stage of a request, its prefill or the encoding of its media, goes to a server of its own.
+type Decider interface {
+	// Disaggregate is asked once for each request. decode is the candidate that generates the answer, below 0 while none is
+	// chosen.
+	Disaggregate(c *Cycle, decode int) bool
+}
+
+// Measured is a plugin with series of its own, shown as long as the configuration that has the plugin is in force.
+type Measured interface {
+	// Collectors gives the same ones each time.
+	Collectors() []prometheus.Collector
 }

@@ -29,6 +29,7 @@ import (
 	"github.com/switchyard/switchyard/internal/pipeline"
 	"github.com/switchyard/switchyard/internal/source"
 	"github.com/switchyard/switchyard/internal/source/kube"
+	"github.com/switchyard/switchyard/internal/source/llmd"
 	"github.com/switchyard/switchyard/internal/stack"
 	"github.com/switchyard/switchyard/internal/status"
 	"github.com/switchyard/switchyard/proxyfleet/identity"
@@ -117,7 +118,7 @@ func (c *Cluster) dnsNames() []string {
 func newScheme() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
 	err := errors.Join(corev1.AddToScheme(scheme), appsv1.AddToScheme(scheme), autoscalingv2.AddToScheme(scheme),
-		policyv1.AddToScheme(scheme), gwv1.Install(scheme), infv1.Install(scheme))
+		policyv1.AddToScheme(scheme), gwv1.Install(scheme), infv1.Install(scheme), llmd.Install(scheme))
 	if err != nil {
 		return nil, fmt.Errorf("building the scheme: %w", err)
 	}
@@ -141,10 +142,7 @@ func (c *Cluster) Run(ctx context.Context, p *pipeline.Pipeline) error {
 		return fmt.Errorf("starting to write events: %w", err)
 	}
 	defer c.events.Shutdown()
-	election, err := newElection(c.opts)
-	if err != nil {
-		return err
-	}
+	election := newElection(c.opts)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return c.ca.Run(ctx) })
 	group.Go(func() error {

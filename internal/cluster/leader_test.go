@@ -14,9 +14,9 @@ import (
 	"time"
 
 	coordination "k8s.io/api/coordination/v1"
-	coordinationv1 "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	"k8s.io/client-go/rest"
 
+	"github.com/switchyard/switchyard/internal/lease"
 	"github.com/switchyard/switchyard/internal/source"
 )
 
@@ -62,13 +62,10 @@ func (s *leaseServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func candidate(t *testing.T, server *httptest.Server, name string) *election {
 	t.Helper()
-	leases, err := coordinationv1.NewForConfig(&rest.Config{Host: server.URL, QPS: -1, ContentConfig: rest.ContentConfig{ContentType: "application/json"}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	config := &rest.Config{Host: server.URL, QPS: -1, ContentConfig: rest.ContentConfig{ContentType: "application/json"}}
 	return &election{
-		leases: leases, lease: source.Key{Namespace: "system", Name: "switchyard"}, identity: name, log: slog.New(slog.DiscardHandler),
-		duration: 2 * time.Second, deadline: time.Second, retry: 50 * time.Millisecond,
+		config: config, lease: source.Key{Namespace: "system", Name: "switchyard"}, identity: name, log: slog.New(slog.DiscardHandler),
+		timing: lease.Timing{Duration: 2 * time.Second, Renew: time.Second, Retry: 50 * time.Millisecond},
 	}
 }
 

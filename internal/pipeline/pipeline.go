@@ -1,8 +1,8 @@
 // Package pipeline is the loop that keeps proxies and picker in step with the objects: it takes the newest
-// objects from the store, translates them, hands views to the xDS server and pools to the endpoint picker,
+// objects from the store, translates them, hands views to the xDS server, pools and rules to the endpoint picker,
 // and takes back what proxies refuse. It decides nothing about what objects mean.
 //
-//	source.Store -> translate.Compile -> xds views, picker pools, statuses
+//	source.Store -> translate.Compile -> xds views, picker pools and rules, statuses
 //	xds.Rejection -> quarantine -> translate.Compile
 package pipeline
 
@@ -10,9 +10,11 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/switchyard/switchyard/epp/datalayer"
+	"github.com/switchyard/switchyard/epp/objective"
 	"github.com/switchyard/switchyard/internal/source"
 	"github.com/switchyard/switchyard/translate"
 	"github.com/switchyard/switchyard/translate/gatewayapi"
@@ -39,7 +41,9 @@ type Options struct {
 	Translate translate.Options
 	Views     Views
 	Pools     Pools
-	Log       *slog.Logger // default slog.Default()
+	// Rules is where the newest objectives and model rewrites go, for requests to be read by; may be nil.
+	Rules *atomic.Pointer[objective.Rules]
+	Log   *slog.Logger // default slog.Default()
 	// Patience is how long proxies that do not answer are waited for, when others have accepted a version,
 	// before suspects of a rejection are tried again; default 1 s.
 	Patience time.Duration
@@ -67,6 +71,7 @@ type Pipeline struct {
 	refusals chan struct{} // wakes Run when rejected is not empty
 
 	served      map[string]bool // view names handed out
+	ruled       *source.Objects // what Options.Rules were made from
 	poolsServed map[string]bool
 }
 
@@ -190,6 +195,7 @@ func (p *Pipeline) compile() {
 	p.quarantine.remember(served, output)
 	p.quarantine.overlay(&statuses)
 	p.serve(output)
+	p.setRules(update.Objects) // before a new pool is asked for
 	p.setPools(update.Objects)
 	p.publish(&Result{Objects: update.Objects, Problems: update.Problems, Output: output, Statuses: statuses})
 }

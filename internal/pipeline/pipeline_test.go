@@ -10,12 +10,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/switchyard/switchyard/epp/datalayer"
+	"github.com/switchyard/switchyard/epp/objective"
 	"github.com/switchyard/switchyard/internal/source"
 	"github.com/switchyard/switchyard/internal/source/file"
 	"github.com/switchyard/switchyard/translate/resource"
@@ -115,6 +117,7 @@ type bed struct {
 	store    *source.Store
 	views    *fakeViews
 	pools    *fakePools
+	rules    atomic.Pointer[objective.Rules]
 	pipeline *Pipeline
 }
 
@@ -124,7 +127,7 @@ func newBed(t *testing.T, bad string) *bed {
 		views: &fakeViews{bad: bad, views: map[string]*resource.View{}, refused: map[place]string{}},
 		pools: &fakePools{pools: map[string][]datalayer.Spec{}},
 	}
-	b.pipeline = New(Options{Store: b.store, Views: b.views, Pools: b.pools, Log: slog.New(slog.DiscardHandler)})
+	b.pipeline = New(Options{Store: b.store, Views: b.views, Pools: b.pools, Rules: &b.rules, Log: slog.New(slog.DiscardHandler)})
 	b.views.reject = b.pipeline.Reject
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

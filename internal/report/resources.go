@@ -20,6 +20,7 @@ import (
 	yaml "sigs.k8s.io/yaml/goyaml.v3"
 
 	"github.com/switchyard/switchyard/internal/source"
+	"github.com/switchyard/switchyard/internal/source/llmd"
 	"github.com/switchyard/switchyard/translate"
 	"github.com/switchyard/switchyard/translate/gatewayapi"
 	"github.com/switchyard/switchyard/translate/resource"
@@ -196,6 +197,10 @@ func statusDocuments(s gatewayapi.Statuses) ([]StatusDocument, error) {
 	writeStatuses(w, "Gateway", s.Gateways)
 	writeStatuses(w, "HTTPRoute", s.HTTPRoutes)
 	writeStatuses(w, "InferencePool", s.InferencePools)
+	writeStatuses(w, llmd.ObjectiveKind, s.InferenceObjectives)
+	writeStatuses(w, llmd.ObjectiveKind+"."+llmd.OlderGroup, s.OlderInferenceObjectives)
+	writeStatuses(w, llmd.RewriteKind, s.InferenceModelRewrites)
+	writeStatuses(w, llmd.RewriteKind+"."+llmd.OlderGroup, s.OlderInferenceModelRewrites)
 	return w.out, w.err
 }
 

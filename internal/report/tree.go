@@ -21,8 +21,8 @@ type node struct {
 	below      []*node
 }
 
-// Tree prints classes, Gateways, listeners, routes and pools below each other, each with its conditions, and
-// tells whether every condition is as it ought to be. What is wrong is spelled out under its line.
+// Tree prints classes, Gateways, listeners, routes and pools below each other, then objectives and model rewrites, each with its
+// conditions, and tells whether every condition is as it ought to be. What is wrong is spelled out under its line.
 func Tree(w io.Writer, objects *source.Objects, s gatewayapi.Statuses) (healthy bool, err error) {
 	b := &treeBuilder{objects: objects, statuses: s}
 	p := &printer{w: w, healthy: true}
@@ -52,7 +52,8 @@ func (b *treeBuilder) roots() []*node {
 		}
 		roots = append(roots, root)
 	}
-	return append(roots, b.unattached()...)
+	roots = append(roots, b.unattached()...)
+	return append(roots, b.rules()...)
 }
 
 func (b *treeBuilder) gateway(gw *gwv1.Gateway) *node {

@@ -70,6 +70,7 @@ func (s *Server) serveGeneration(w http.ResponseWriter, r *http.Request, d *dial
 	defer seq.finish(finishAbort) // without effect on an answer that came to its end
 
 	h := w.Header()
+	h.Set("x-sim-model", g.Model)
 	h.Set("x-sim-prompt-tokens", strconv.Itoa(j.prompt))
 	h.Set("x-sim-cached-tokens", strconv.Itoa(seq.cached))
 	a := s.newAnswer(d, r, g, seq)

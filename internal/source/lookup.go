@@ -6,9 +6,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	infv1 "sigs.k8s.io/gateway-api-inference-extension/api/v1"
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/switchyard/switchyard/internal/source/llmd"
 )
 
-// Find looks an object up by its reference.
+// Find looks an object up by its reference. Its group counts only where two groups have the kind.
 func (o *Objects) Find(r Ref) (metav1.Object, bool) {
 	switch r.Kind {
 	case "GatewayClass":
@@ -33,6 +35,16 @@ func (o *Objects) Find(r Ref) (metav1.Object, bool) {
 		return find(o.ReferenceGrants, r)
 	case "InferencePool":
 		return find(o.InferencePools, r)
+	case llmd.ObjectiveKind:
+		if r.Group == llmd.OlderGroup {
+			return find(o.OlderInferenceObjectives, r)
+		}
+		return find(o.InferenceObjectives, r)
+	case llmd.RewriteKind:
+		if r.Group == llmd.OlderGroup {
+			return find(o.OlderInferenceModelRewrites, r)
+		}
+		return find(o.InferenceModelRewrites, r)
 	case "Service":
 		return find(o.Services, r)
 	case "EndpointSlice":
@@ -83,6 +95,18 @@ func (o *Objects) Put(r Ref, object metav1.Object) {
 		put[*gwv1.ReferenceGrant](&o.ReferenceGrants, r, object)
 	case "InferencePool":
 		put[*infv1.InferencePool](&o.InferencePools, r, object)
+	case llmd.ObjectiveKind:
+		if r.Group == llmd.OlderGroup {
+			put[*llmd.OlderInferenceObjective](&o.OlderInferenceObjectives, r, object)
+			return
+		}
+		put[*llmd.InferenceObjective](&o.InferenceObjectives, r, object)
+	case llmd.RewriteKind:
+		if r.Group == llmd.OlderGroup {
+			put[*llmd.OlderInferenceModelRewrite](&o.OlderInferenceModelRewrites, r, object)
+			return
+		}
+		put[*llmd.InferenceModelRewrite](&o.InferenceModelRewrites, r, object)
 	case "Service":
 		put[*corev1.Service](&o.Services, r, object)
 	case "EndpointSlice":

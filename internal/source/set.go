@@ -42,6 +42,11 @@ func search[T metav1.Object](sorted []T, k Key) (int, bool) {
 	return slices.BinarySearchFunc(sorted, k, func(o T, k Key) int { return KeyOf(o).Compare(k) })
 }
 
+// Same tells whether two sets are one: equal without a look at the objects. Sets that are not may hold the same objects.
+func (s Set[T]) Same(other Set[T]) bool {
+	return len(s.sorted) == len(other.sorted) && (len(s.sorted) == 0 || &s.sorted[0] == &other.sorted[0])
+}
+
 // Len is the number of objects.
 func (s Set[T]) Len() int { return len(s.sorted) }
 

@@ -15,6 +15,8 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	infv1 "sigs.k8s.io/gateway-api-inference-extension/api/v1"
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/switchyard/switchyard/internal/source/llmd"
 )
 
 // Ref names one API object. The zero Namespace means a cluster-scoped object.
@@ -74,12 +76,18 @@ type Objects struct {
 	BackendTLSPolicies Set[*gwv1.BackendTLSPolicy]
 	ReferenceGrants    Set[*gwv1.ReferenceGrant]
 	InferencePools     Set[*infv1.InferencePool]
-	Services           Set[*corev1.Service]
-	EndpointSlices     Set[*discoveryv1.EndpointSlice]
-	Pods               Set[*corev1.Pod]
-	Secrets            Set[*corev1.Secret]
-	ConfigMaps         Set[*corev1.ConfigMap]
-	Namespaces         Set[*corev1.Namespace]
+	// InferenceObjectives and InferenceModelRewrites are those of the group llm-d.ai, the Older ones those of the group before
+	// it. Objectives and ModelRewrites tell which of them count.
+	InferenceObjectives         Set[*llmd.InferenceObjective]
+	InferenceModelRewrites      Set[*llmd.InferenceModelRewrite]
+	OlderInferenceObjectives    Set[*llmd.OlderInferenceObjective]
+	OlderInferenceModelRewrites Set[*llmd.OlderInferenceModelRewrite]
+	Services                    Set[*corev1.Service]
+	EndpointSlices              Set[*discoveryv1.EndpointSlice]
+	Pods                        Set[*corev1.Pod]
+	Secrets                     Set[*corev1.Secret]
+	ConfigMaps                  Set[*corev1.ConfigMap]
+	Namespaces                  Set[*corev1.Namespace]
 }
 
 // Problem says what is wrong with one piece of input, in words for the person who wrote it.

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -26,6 +27,7 @@ import (
 	"github.com/switchyard/switchyard/epp"
 	"github.com/switchyard/switchyard/epp/config"
 	"github.com/switchyard/switchyard/epp/datalayer"
+	"github.com/switchyard/switchyard/epp/objective"
 	"github.com/switchyard/switchyard/internal/pipeline"
 	"github.com/switchyard/switchyard/internal/source"
 	"github.com/switchyard/switchyard/translate"
@@ -73,6 +75,7 @@ type Stack struct {
 	Views    *xds.Server
 	Pools    *datalayer.Pools // nil without an embedded picker
 
+	rules  atomic.Pointer[objective.Rules] // of the embedded picker
 	opts   Options
 	failed <-chan struct{}
 	cancel context.CancelFunc
@@ -138,7 +141,7 @@ func (s *Stack) startPicker(ctx context.Context, l net.Listener, registry *prome
 	scrape := datalayer.Options{Logger: s.opts.Log}
 	cfg.Apply(&scrape)
 	s.Pools = datalayer.New(scrape)
-	picker, err := epp.New(epp.Options{Pools: s.Pools, Config: cfg, Logger: s.opts.Log, Registry: registry, DrainTimeout: s.opts.Drain})
+	picker, err := epp.New(epp.Options{Pools: s.Pools, Rules: s.rules.Load, Config: cfg, Logger: s.opts.Log, Registry: registry, DrainTimeout: s.opts.Drain})
 	if err != nil {
 		return fmt.Errorf("starting the endpoint picker: %w", err)
 	}
@@ -160,7 +163,7 @@ func (s *Stack) startViews(ctx context.Context, l net.Listener, registry *promet
 	})
 	opts := pipeline.Options{Store: store, Translate: s.opts.Translate, Views: s.Views, Log: s.opts.Log}
 	if s.Pools != nil {
-		opts.Pools = s.Pools
+		opts.Pools, opts.Rules = s.Pools, &s.rules
 	}
 	s.Pipeline = pipeline.New(opts)
 	var protection []grpc.ServerOption

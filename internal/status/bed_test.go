@@ -22,6 +22,7 @@ import (
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/switchyard/switchyard/internal/source"
+	"github.com/switchyard/switchyard/internal/source/llmd"
 	"github.com/switchyard/switchyard/translate/gatewayapi"
 )
 
@@ -67,7 +68,7 @@ func (b *bed) logged(text string) int {
 func newScheme(t testing.TB) *runtime.Scheme {
 	t.Helper()
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{gwv1.Install, infv1.Install} {
+	for _, add := range []func(*runtime.Scheme) error{gwv1.Install, infv1.Install, llmd.Install} {
 		if err := add(scheme); err != nil {
 			t.Fatal(err)
 		}
@@ -80,7 +81,8 @@ func newBed(t *testing.T, objects ...client.Object) *bed {
 	t.Helper()
 	b := &bed{t: t, registry: prometheus.NewRegistry(), start: time.Now()}
 	b.server = fake.NewClientBuilder().WithScheme(newScheme(t)).WithObjects(objects...).
-		WithStatusSubresource(&gwv1.GatewayClass{}, &gwv1.Gateway{}, &gwv1.HTTPRoute{}, &infv1.InferencePool{}).Build()
+		WithStatusSubresource(&gwv1.GatewayClass{}, &gwv1.Gateway{}, &gwv1.HTTPRoute{}, &infv1.InferencePool{},
+			&llmd.InferenceObjective{}, &llmd.InferenceModelRewrite{}, &llmd.OlderInferenceObjective{}, &llmd.OlderInferenceModelRewrite{}).Build()
 	b.writer = New(Options{
 		Client: interceptor.NewClient(b.server, interceptor.Funcs{
 			Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
@@ -124,6 +126,14 @@ func typeName(o client.Object) string {
 		return "HTTPRoute"
 	case *infv1.InferencePool:
 		return "InferencePool"
+	case *llmd.InferenceObjective:
+		return "InferenceObjective"
+	case *llmd.OlderInferenceObjective:
+		return "older InferenceObjective"
+	case *llmd.InferenceModelRewrite:
+		return "InferenceModelRewrite"
+	case *llmd.OlderInferenceModelRewrite:
+		return "older InferenceModelRewrite"
 	}
 	return "?"
 }
@@ -151,8 +161,13 @@ func (b *bed) see() *source.Objects {
 		gateways gwv1.GatewayList
 		routes   gwv1.HTTPRouteList
 		pools    infv1.InferencePoolList
+
+		objectives      llmd.InferenceObjectiveList
+		olderObjectives llmd.OlderInferenceObjectiveList
+		rewrites        llmd.InferenceModelRewriteList
+		olderRewrites   llmd.OlderInferenceModelRewriteList
 	)
-	for _, list := range []client.ObjectList{&classes, &gateways, &routes, &pools} {
+	for _, list := range []client.ObjectList{&classes, &gateways, &routes, &pools, &objectives, &olderObjectives, &rewrites, &olderRewrites} {
 		if err := b.server.List(context.Background(), list); err != nil {
 			b.t.Fatal(err)
 		}
@@ -160,6 +175,8 @@ func (b *bed) see() *source.Objects {
 	return &source.Objects{
 		GatewayClasses: setOf(classes.Items), Gateways: setOf(gateways.Items),
 		HTTPRoutes: setOf(routes.Items), InferencePools: setOf(pools.Items),
+		InferenceObjectives: setOf(objectives.Items), OlderInferenceObjectives: setOf(olderObjectives.Items),
+		InferenceModelRewrites: setOf(rewrites.Items), OlderInferenceModelRewrites: setOf(olderRewrites.Items),
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/switchyard/switchyard/internal/source"
+	"github.com/switchyard/switchyard/internal/source/llmd"
 	"github.com/switchyard/switchyard/translate/gatewayapi"
 )
 
@@ -47,6 +48,44 @@ var kinds = []kind{
 		wanted:   func(s *gatewayapi.Statuses, k source.Key) *infv1.InferencePoolStatus { return s.InferencePools[k] },
 		status:   func(o *infv1.InferencePool) *infv1.InferencePoolStatus { return &o.Status },
 		mergeIn:  mergePool,
+	},
+	table[llmd.InferenceObjective, llmd.InferenceObjectiveStatus, *llmd.InferenceObjective]{
+		kindName: llmd.ObjectiveKind,
+		objects:  func(o *source.Objects) source.Set[*llmd.InferenceObjective] { return o.InferenceObjectives },
+		wanted: func(s *gatewayapi.Statuses, k source.Key) *llmd.InferenceObjectiveStatus {
+			return s.InferenceObjectives[k]
+		},
+		status:  func(o *llmd.InferenceObjective) *llmd.InferenceObjectiveStatus { return &o.Status },
+		mergeIn: mergeObjective,
+	},
+	table[llmd.InferenceModelRewrite, llmd.InferenceModelRewriteStatus, *llmd.InferenceModelRewrite]{
+		kindName: llmd.RewriteKind,
+		objects:  func(o *source.Objects) source.Set[*llmd.InferenceModelRewrite] { return o.InferenceModelRewrites },
+		wanted: func(s *gatewayapi.Statuses, k source.Key) *llmd.InferenceModelRewriteStatus {
+			return s.InferenceModelRewrites[k]
+		},
+		status:  func(o *llmd.InferenceModelRewrite) *llmd.InferenceModelRewriteStatus { return &o.Status },
+		mergeIn: mergeModelRewrite,
+	},
+	table[llmd.OlderInferenceObjective, llmd.InferenceObjectiveStatus, *llmd.OlderInferenceObjective]{
+		kindName: llmd.ObjectiveKind + "." + llmd.OlderGroup,
+		objects:  func(o *source.Objects) source.Set[*llmd.OlderInferenceObjective] { return o.OlderInferenceObjectives },
+		wanted: func(s *gatewayapi.Statuses, k source.Key) *llmd.InferenceObjectiveStatus {
+			return s.OlderInferenceObjectives[k]
+		},
+		status:  func(o *llmd.OlderInferenceObjective) *llmd.InferenceObjectiveStatus { return &o.Status },
+		mergeIn: mergeObjective,
+	},
+	table[llmd.OlderInferenceModelRewrite, llmd.InferenceModelRewriteStatus, *llmd.OlderInferenceModelRewrite]{
+		kindName: llmd.RewriteKind + "." + llmd.OlderGroup,
+		objects: func(o *source.Objects) source.Set[*llmd.OlderInferenceModelRewrite] {
+			return o.OlderInferenceModelRewrites
+		},
+		wanted: func(s *gatewayapi.Statuses, k source.Key) *llmd.InferenceModelRewriteStatus {
+			return s.OlderInferenceModelRewrites[k]
+		},
+		status:  func(o *llmd.OlderInferenceModelRewrite) *llmd.InferenceModelRewriteStatus { return &o.Status },
+		mergeIn: mergeModelRewrite,
 	},
 }
 

@@ -17,7 +17,7 @@ import (
 
 // Options wire a Writer to its neighbours.
 type Options struct {
-	// Client writes, through Client.Status(). Its scheme must know Gateway API and InferencePool.
+	// Client writes, through Client.Status(). Its scheme must know Gateway API, InferencePool and package llmd.
 	Client client.Client
 	// Reader reads an object after a conflict, so it must ask the API server and no cache; default Client.
 	Reader     client.Reader

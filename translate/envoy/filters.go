@@ -1,6 +1,8 @@
 package envoy
 
 import (
+	"time"
+
 	mutationrulesv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	aiv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ai_protocol_manager/v3"
@@ -90,11 +92,15 @@ func (b *builder) externalProcessor() *extprocv3.ExternalProcessor {
 		FailureModeAllow: true,
 		// Where Envoy cannot go on (a streamed body was already given to the picker) the client is told
 		// to come back.
-		StatusOnError:    &typev3.HttpStatus{Code: typev3.StatusCode_ServiceUnavailable},
-		ProcessingMode:   skipAll(),
-		MessageTimeout:   duration(b.opts.PickTimeout),
-		RouteCacheAction: extprocv3.ExternalProcessor_RETAIN,
-		ForwardRules:     &extprocv3.HeaderForwardingRules{DisallowedHeaders: exactly(unforwardedHeaders)},
+		StatusOnError:  &typev3.HttpStatus{Code: typev3.StatusCode_ServiceUnavailable},
+		ProcessingMode: skipAll(),
+		MessageTimeout: duration(b.opts.PickTimeout),
+		// A picker that holds a request back says so, and for how long: only that stretches the wait.
+		MaxMessageTimeout: duration(maxHold),
+		// Where an answer has to be changed, the picker asks to see it, for that request alone.
+		AllowModeOverride: true,
+		RouteCacheAction:  extprocv3.ExternalProcessor_RETAIN,
+		ForwardRules:      &extprocv3.HeaderForwardingRules{DisallowedHeaders: exactly(unforwardedHeaders)},
 		MetadataOptions: &extprocv3.MetadataOptions{
 			ForwardingNamespaces: &extprocv3.MetadataOptions_MetadataNamespaces{
 				Untyped: []string{lbNamespace, subsetNamespace},
@@ -104,6 +110,9 @@ func (b *builder) externalProcessor() *extprocv3.ExternalProcessor {
 		},
 	}
 }
+
+// maxHold is the longest that a picker may hold a request back.
+const maxHold = time.Hour
 
 func skipAll() *extprocv3.ProcessingMode {
 	return &extprocv3.ProcessingMode{

@@ -2,6 +2,7 @@ package envoy
 
 import (
 	"math"
+	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
@@ -102,15 +103,18 @@ func (b *builder) pickerFilters(backend string, mode pickMode, refs *refs) map[s
 		return map[string]*anypb.Any{extProcFilter: b.pack(foreignPicker(pool.Picker.ID))}
 	}
 	refs.clusters[embeddedPicker] = true
-	return map[string]*anypb.Any{
-		extProcFilter: b.pack(leanPicker(pool.Key.String(), mode)),
-		usageFilter:   b.pack(&aiv3.AiProtocolManagerPerRoute{Response: &aiv3.ResponsePerRoute{}}),
+	filters := map[string]*anypb.Any{extProcFilter: b.pack(leanPicker(pool, mode))}
+	if !pool.Rewritten {
+		filters[usageFilter] = b.pack(&aiv3.AiProtocolManagerPerRoute{Response: &aiv3.ResponsePerRoute{}})
 	}
+	return filters
 }
 
 // leanPicker is the protocol toward our own picker: the headers, one message with as much of the body as it
-// needs, nothing of the answer, and at the end one trailers message with the usage and the endpoint served.
-func leanPicker(pool string, mode pickMode) *extprocv3.ExtProcPerRoute {
+// needs, nothing of the answer, and at the end one trailers message with the usage and the endpoint served. Where models are
+// rewritten the picker sees answers, too, and changes them. The filter that makes those trailers is left out then: trailers that
+// one filter adds never reach another that holds the body back at that moment, and the answer would not end.
+func leanPicker(pool *model.Pool, mode pickMode) *extprocv3.ExtProcPerRoute {
 	body := extprocv3.ProcessingMode_BUFFERED_PARTIAL
 	switch mode {
 	case headersOnly:
@@ -118,10 +122,12 @@ func leanPicker(pool string, mode pickMode) *extprocv3.ExtProcPerRoute {
 	case wholeBody:
 		body = extprocv3.ProcessingMode_BUFFERED
 	}
-	return overrides(&extprocv3.ExtProcOverrides{
+	sent := &extprocv3.ExtProcOverrides{
 		GrpcInitialMetadata: []*corev3.HeaderValue{
-			{Key: "x-switchyard-pool", Value: pool},
+			{Key: "x-switchyard-pool", Value: pool.Key.String()},
 			{Key: "x-switchyard-protocol", Value: "lean"},
+			// What stands in for a mode has to name all of it: see the picker's mode override.
+			{Key: "x-switchyard-body", Value: strings.ToLower(body.String())},
 		},
 		ProcessingMode: &extprocv3.ProcessingMode{
 			RequestHeaderMode:   extprocv3.ProcessingMode_SEND,
@@ -131,7 +137,13 @@ func leanPicker(pool string, mode pickMode) *extprocv3.ExtProcPerRoute {
 			ResponseBodyMode:    extprocv3.ProcessingMode_NONE,
 			ResponseTrailerMode: extprocv3.ProcessingMode_SEND,
 		},
-	})
+	}
+	if pool.Rewritten {
+		sent.GrpcInitialMetadata = append(sent.GrpcInitialMetadata, &corev3.HeaderValue{Key: "x-switchyard-answer", Value: "shown"})
+		sent.ProcessingMode.ResponseHeaderMode = extprocv3.ProcessingMode_SEND
+		sent.ProcessingMode.ResponseBodyMode = extprocv3.ProcessingMode_STREAMED
+	}
+	return overrides(sent)
 }
 
 // foreignPicker is the Endpoint Picker Protocol as specified: everything streamed through the picker.

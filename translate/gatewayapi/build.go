@@ -51,6 +51,7 @@ func Build(in *source.Objects, opts Options) *Result {
 		}
 	}
 	reportPools(in, gateways, result.Statuses.InferencePools)
+	reportRules(x, &result.Statuses)
 	return result
 }
 

@@ -68,6 +68,11 @@ func (l *loaded) shuffled(random *rand.Rand) *source.Objects {
 		Secrets:         applyShuffled(random, l.secrets),
 		Namespaces:      applyShuffled(random, l.namespaces),
 		ConfigMaps:      applyShuffled(random, l.configMaps),
+
+		InferenceObjectives:         applyShuffled(random, l.objectives),
+		OlderInferenceObjectives:    applyShuffled(random, l.olderObjectives),
+		InferenceModelRewrites:      applyShuffled(random, l.rewrites),
+		OlderInferenceModelRewrites: applyShuffled(random, l.olderRewrites),
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/switchyard/switchyard/internal/source"
+	"github.com/switchyard/switchyard/internal/source/llmd"
 )
 
 // loaded holds decoded manifests before they become Sets, so that a test can shuffle them.
@@ -27,6 +28,11 @@ type loaded struct {
 	secrets    []*corev1.Secret
 	namespaces []*corev1.Namespace
 	configMaps []*corev1.ConfigMap
+
+	objectives      []*llmd.InferenceObjective
+	olderObjectives []*llmd.OlderInferenceObjective
+	rewrites        []*llmd.InferenceModelRewrite
+	olderRewrites   []*llmd.OlderInferenceModelRewrite
 }
 
 func (l *loaded) objects() *source.Objects {
@@ -42,6 +48,11 @@ func (l *loaded) objects() *source.Objects {
 		Secrets:         source.NewSet(l.secrets...),
 		Namespaces:      source.NewSet(l.namespaces...),
 		ConfigMaps:      source.NewSet(l.configMaps...),
+
+		InferenceObjectives:         source.NewSet(l.objectives...),
+		OlderInferenceObjectives:    source.NewSet(l.olderObjectives...),
+		InferenceModelRewrites:      source.NewSet(l.rewrites...),
+		OlderInferenceModelRewrites: source.NewSet(l.olderRewrites...),
 	}
 }
 
@@ -75,6 +86,14 @@ func (l *loaded) decode(doc []byte) error {
 		return decodeInto(doc, &l.grants)
 	case "inference.networking.k8s.io/v1 InferencePool":
 		return decodeInto(doc, &l.pools)
+	case "llm-d.ai/v1alpha2 InferenceObjective":
+		return decodeInto(doc, &l.objectives)
+	case "llm-d.ai/v1alpha2 InferenceModelRewrite":
+		return decodeInto(doc, &l.rewrites)
+	case "inference.networking.x-k8s.io/v1alpha2 InferenceObjective":
+		return decodeInto(doc, &l.olderObjectives)
+	case "inference.networking.x-k8s.io/v1alpha2 InferenceModelRewrite":
+		return decodeInto(doc, &l.olderRewrites)
 	case "v1 Service":
 		return decodeInto(doc, &l.services)
 	case "discovery.k8s.io/v1 EndpointSlice":

@@ -26,6 +26,7 @@ func render(r *Result) string {
 		w.line(0, "pickers %s", addresses(r.Pickers))
 	}
 	w.statuses(&r.Statuses)
+	w.rules(&r.Statuses)
 	return w.String()
 }
 
@@ -210,6 +211,25 @@ func (w *renderer) statuses(s *Statuses) {
 			w.line(1, "parent %s %s %s/%s by %s", *p.ParentRef.Group, p.ParentRef.Kind, p.ParentRef.Namespace, p.ParentRef.Name, p.ControllerName)
 			w.conditions(2, p.Conditions)
 		}
+	}
+}
+
+func (w *renderer) rules(s *Statuses) {
+	for _, k := range sortKeys(s.InferenceObjectives) {
+		w.line(0, "status InferenceObjective %s", k)
+		w.conditions(1, s.InferenceObjectives[k].Conditions)
+	}
+	for _, k := range sortKeys(s.OlderInferenceObjectives) {
+		w.line(0, "status older InferenceObjective %s", k)
+		w.conditions(1, s.OlderInferenceObjectives[k].Conditions)
+	}
+	for _, k := range sortKeys(s.InferenceModelRewrites) {
+		w.line(0, "status InferenceModelRewrite %s", k)
+		w.conditions(1, s.InferenceModelRewrites[k].Conditions)
+	}
+	for _, k := range sortKeys(s.OlderInferenceModelRewrites) {
+		w.line(0, "status older InferenceModelRewrite %s", k)
+		w.conditions(1, s.OlderInferenceModelRewrites[k].Conditions)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"github.com/switchyard/switchyard/internal/source"
+	"github.com/switchyard/switchyard/internal/source/llmd"
 	"github.com/switchyard/switchyard/translate/model"
 	infv1 "sigs.k8s.io/gateway-api-inference-extension/api/v1"
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -30,4 +31,9 @@ type Statuses struct {
 	Gateways       map[source.Key]*gwv1.GatewayStatus
 	HTTPRoutes     map[source.Key]*gwv1.HTTPRouteStatus
 	InferencePools map[source.Key]*infv1.InferencePoolStatus
+
+	InferenceObjectives         map[source.Key]*llmd.InferenceObjectiveStatus
+	InferenceModelRewrites      map[source.Key]*llmd.InferenceModelRewriteStatus
+	OlderInferenceObjectives    map[source.Key]*llmd.InferenceObjectiveStatus
+	OlderInferenceModelRewrites map[source.Key]*llmd.InferenceModelRewriteStatus
 }

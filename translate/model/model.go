@@ -213,6 +213,8 @@ type Pool struct {
 	Key       source.Key
 	FailClose bool    // without a pick: answer 503 instead of falling back to any endpoint
 	Picker    *Picker // somebody else's EPP; nil: the embedded one
+	// Rewritten is set when rules rewrite the models of its requests: answers have the model's name restored in them.
+	Rewritten bool
 }
 
 // Picker is an EPP that is not ours, reached through a Service.

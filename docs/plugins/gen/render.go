@@ -11,7 +11,8 @@ import (
 // packages hold plugins, as folders of the module.
 var packages = []string{
 	"epp/scheduling/filter", "epp/scheduling/scorer", "epp/scheduling/picker", "epp/scheduling/profile", "epp/scheduling/producer",
-	"epp/scheduling/admitter", "epp/response",
+	"epp/scheduling/admitter", "epp/scheduling/decider", "epp/response", "epp/config", "epp/discovery",
+	"epp/flowcontrol/saturation", "epp/flowcontrol/fairness", "epp/flowcontrol/ordering", "epp/flowcontrol/usagelimit", "epp/flowcontrol/eviction",
 }
 
 // render makes the pages by file name.

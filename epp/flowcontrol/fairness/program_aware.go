@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/switchyard/switchyard/epp/flowcontrol"
@@ -29,6 +30,7 @@ type ProgramAware struct {
 	halving  float64
 	ttl      time.Duration
 	sweep    time.Duration
+	ledger   *ledger
 }
 
 // NewProgramAware reads `strategy` (las, the only one), `lasWeightService` (0.8) and `lasWeightHeadWait` (0.2), at least one above
@@ -74,7 +76,7 @@ func NewProgramAware(parameters []byte) (*ProgramAware, error) {
 	return &ProgramAware{
 		service: given.Service, headWait: given.HeadWait,
 		halfLife: seconds(given.HalfLife), halving: -math.Log2(given.DecayFactor),
-		ttl: seconds(given.EvictionTTL), sweep: seconds(given.EvictionSweep),
+		ttl: seconds(given.EvictionTTL), sweep: seconds(given.EvictionSweep), ledger: newLedger(),
 	}, nil
 }
 
@@ -121,6 +123,9 @@ func (t *programTurns) Joined(f *flowcontrol.Flow) {
 // Served counts a turn. What it costs is known when the request has ended.
 func (t *programTurns) Served(*flowcontrol.Flow) { t.turns++ }
 
+// Waited implements flowcontrol.WaitObserver.
+func (t *programTurns) Waited(id string, waited time.Duration) { t.policy.ledger.waited(id, waited) }
+
 // Before compares marks, and how long the heads have waited in half-lives.
 func (t *programTurns) Before(a, b *flowcontrol.Flow) bool {
 	if order := cmp.Compare(t.standing(a), t.standing(b)); order != 0 {
@@ -137,10 +142,14 @@ func (t *programTurns) standing(f *flowcontrol.Flow) float64 {
 // Attained adds service to a program.
 func (t *programTurns) Attained(id string, tokens float64, waiting *flowcontrol.Flow) {
 	now, clock := time.Now(), t.clock()
+	t.policy.ledger.attained(t.policy, id, tokens, now)
 	t.forget(now, clock)
 	known, ok := t.programs[id]
 	if !ok && len(t.programs) >= maxPrograms {
 		return
+	}
+	if !ok {
+		id = strings.Clone(id) // what is kept for long must not keep the request that it came with
 	}
 	fading := math.Exp2(known.mark - clock) // what is left of the service, in tokens
 	if !ok {

@@ -2,7 +2,6 @@ package saturation
 
 import (
 	"fmt"
-	"iter"
 	"time"
 
 	"github.com/switchyard/switchyard/epp/flowcontrol"
@@ -12,8 +11,9 @@ import (
 // ConcurrencyType is the type of Concurrency.
 const ConcurrencyType = "concurrency-detector"
 
-// Concurrency counts what this process has in flight against what the endpoints may have. It needs no metrics, and sees nothing of
-// what others send.
+// Concurrency counts what this process has in flight against what the endpoints may have: as flowControl.saturationDetector, or, in
+// a scheduling profile, to remove endpoints that have as much as they may; when nobody is left there the request is refused. It
+// needs no metrics, and sees nothing of what other pickers send.
 type Concurrency struct {
 	countRequests, countTokens bool
 	requests, tokens           int64
@@ -21,14 +21,15 @@ type Concurrency struct {
 }
 
 // NewConcurrency reads `concurrencyMode` (requests, or tokens, or hybrid: the fuller of both), `maxConcurrency` (100, above 0) requests
-// and `maxTokenConcurrency` (1000000, above 0) tokens of a full endpoint, and `headroom` (0, at least 0): how far above that the filter
-// lets an endpoint go.
+// and `maxTokenConcurrency` (1000000, above 0) tokens of a full endpoint, and `headroom` (0, at least 0): how far above that an endpoint
+// may go in a scheduling profile, as a share. `inFlightLoadProducerName` may name the producer there is.
 func NewConcurrency(parameters []byte) (*Concurrency, error) {
 	given := struct {
 		Mode     string  `json:"concurrencyMode"`
 		Requests int64   `json:"maxConcurrency"`
 		Tokens   int64   `json:"maxTokenConcurrency"`
 		Headroom float64 `json:"headroom"`
+		Producer string  `json:"inFlightLoadProducerName"`
 	}{Mode: "requests", Requests: 100, Tokens: 1_000_000}
 	if err := scheduling.DecodeParameters(parameters, &given); err != nil {
 		return nil, err
@@ -40,8 +41,11 @@ func NewConcurrency(parameters []byte) (*Concurrency, error) {
 		return nil, fmt.Errorf("parameters: maxConcurrency: %d is not above 0", given.Requests)
 	case given.Tokens <= 0:
 		return nil, fmt.Errorf("parameters: maxTokenConcurrency: %d is not above 0", given.Tokens)
-	case given.Headroom < 0:
+	case !(given.Headroom >= 0):
 		return nil, fmt.Errorf("parameters: headroom: %g is below 0", given.Headroom)
+	}
+	if err := scheduling.OneProducer("inFlightLoadProducerName", given.Producer, scheduling.InFlightLoadProducer); err != nil {
+		return nil, err
 	}
 	return &Concurrency{countRequests: given.Mode != "tokens", countTokens: given.Mode != "requests",
 		requests: given.Requests, tokens: given.Tokens, headroom: given.Headroom}, nil
@@ -57,17 +61,17 @@ type total struct {
 }
 
 // Measure implements flowcontrol.Detector.
-func (c *Concurrency) Measure(endpoints iter.Seq[flowcontrol.Endpoint], ahead flowcontrol.Load, _ time.Time) flowcontrol.Reading {
-	var reading flowcontrol.Reading
+func (c *Concurrency) Measure(endpoints []flowcontrol.Endpoint, ahead flowcontrol.Load, _ time.Time) flowcontrol.Reading {
+	reading := flowcontrol.Reading{Endpoints: len(endpoints)}
 	var prefill, decode total
-	for e := range endpoints {
-		reading.Endpoints++
+	for i := range endpoints {
+		e := &endpoints[i]
 		inPrefill, inDecode := stages(e.Role)
 		if inPrefill {
-			prefill.add(&e)
+			prefill.add(e)
 		}
 		if inDecode {
-			decode.add(&e)
+			decode.add(e)
 		}
 	}
 	reading.Prefill, reading.Decode = c.stage(prefill, ahead), c.stage(decode, ahead)
@@ -107,3 +111,6 @@ func (c *Concurrency) Keeps(e flowcontrol.Endpoint, _ time.Time) bool {
 
 // FailsOpen implements flowcontrol.Detector.
 func (c *Concurrency) FailsOpen() bool { return false }
+
+// Lag implements flowcontrol.Detector: what is in flight falls with the end of a request, but for what is done on the way.
+func (c *Concurrency) Lag() time.Duration { return 10 * time.Millisecond }

@@ -2,7 +2,6 @@ package saturation
 
 import (
 	"math"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +30,10 @@ func role(name string) func(*flowcontrol.Endpoint) {
 
 func age(d time.Duration, fresh bool) func(*flowcontrol.Endpoint) {
 	return func(e *flowcontrol.Endpoint) { e.At, e.Fresh = now.Add(-d), fresh }
+}
+
+func every(d time.Duration) func(*flowcontrol.Endpoint) {
+	return func(e *flowcontrol.Endpoint) { e.Every = d }
 }
 
 func unknown(e *flowcontrol.Endpoint) { e.At, e.Fresh = time.Time{}, false }
@@ -78,8 +81,14 @@ func TestMeasure(t *testing.T) {
 		"read, and the numbers absent": {typ: UtilizationType, endpoints: list{with(endpoint(0, 0, 0, 0), noNumbers)}, level: 1, decode: 1, stale: 1},
 		"old, and believed":            {typ: UtilizationType, endpoints: list{with(endpoint(0, 0, 0, 0), age(time.Second, true))}},
 		"younger than the threshold":   {typ: UtilizationType, parameters: `{"metricsStalenessThreshold": "3s"}`, endpoints: list{with(endpoint(0, 0, 0, 0), age(time.Second, false))}},
-		"stale is ignored":             {typ: UtilizationType, parameters: `{"stalenessPolicy": "ignore"}`, endpoints: list{endpoint(2, 0, 0, 0), with(endpoint(0, 0, 0, 0), unknown)}, level: 0.4, decode: 0.4, stale: 1},
-		"all are stale and ignored":    {typ: UtilizationType, parameters: `{"stalenessPolicy": "ignore"}`, endpoints: list{with(endpoint(9, 0, 0, 0), unknown)}, stale: 1},
+		"of a pace, old": {typ: UtilizationType, endpoints: list{with(endpoint(0, 0, 0, 0), age(201*time.Millisecond, true), every(50*time.Millisecond))},
+			level: 1, decode: 1, stale: 1},
+		"of a pace, young":           {typ: UtilizationType, endpoints: list{with(endpoint(0, 0, 0, 0), age(200*time.Millisecond, false), every(50*time.Millisecond))}},
+		"asked rarely, within twice": {typ: UtilizationType, endpoints: list{with(endpoint(0, 0, 0, 0), age(2*time.Second, false), every(time.Second))}},
+		"asked rarely, overdue": {typ: UtilizationType, endpoints: list{with(endpoint(0, 0, 0, 0), age(2*time.Second+1, true), every(time.Second))},
+			level: 1, decode: 1, stale: 1},
+		"stale is ignored":          {typ: UtilizationType, parameters: `{"stalenessPolicy": "ignore"}`, endpoints: list{endpoint(2, 0, 0, 0), with(endpoint(0, 0, 0, 0), unknown)}, level: 0.4, decode: 0.4, stale: 1},
+		"all are stale and ignored": {typ: UtilizationType, parameters: `{"stalenessPolicy": "ignore"}`, endpoints: list{with(endpoint(9, 0, 0, 0), unknown)}, stale: 1},
 		"stages: the fuller one": {typ: UtilizationType, endpoints: list{with(endpoint(5, 0, 0, 0), role("prefill")), with(endpoint(1, 0, 0, 0), role("decode")),
 			with(endpoint(3, 0, 0, 0), role("prefill-decode")), with(endpoint(9, 0, 0, 0), role("encode"))}, level: 0.8, prefill: 0.8, decode: 0.4},
 		"nobody but encoders": {typ: UtilizationType, endpoints: list{with(endpoint(0, 0, 0, 0), role("encode"))}, level: 1},
@@ -95,7 +104,7 @@ func TestMeasure(t *testing.T) {
 			endpoint(0, 0, 0, 1)}, level: 0.5, prefill: 0.5, decode: 0.15},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := build(t, test.typ, test.parameters).Measure(slices.Values(test.endpoints), test.ahead, now)
+			got := build(t, test.typ, test.parameters).Measure(test.endpoints, test.ahead, now)
 			if !near(got.Level, test.level) || !near(got.Prefill.Level, test.prefill) || !near(got.Decode.Level, test.decode) ||
 				got.Stale != test.stale || got.Endpoints != len(test.endpoints) {
 				t.Errorf("got %+v", got)
@@ -112,15 +121,17 @@ func TestKeeps(t *testing.T) {
 		endpoint        flowcontrol.Endpoint
 		want            bool
 	}{
-		"idle":                  {typ: UtilizationType, endpoint: endpoint(0, 0, 0, 0), want: true},
-		"queue at the limit":    {typ: UtilizationType, endpoint: endpoint(5, 0, 0, 0), want: true},
-		"queue above":           {typ: UtilizationType, endpoint: endpoint(6, 0, 0, 0)},
-		"queue within headroom": {typ: UtilizationType, parameters: `{"headroom": 0.2}`, endpoint: endpoint(6, 0, 0, 0), want: true},
-		"cache above":           {typ: UtilizationType, endpoint: endpoint(0, 0, 0.81, 0)},
-		"stale":                 {typ: UtilizationType, endpoint: with(endpoint(0, 0, 0, 0), unknown)},
-		"few in flight":         {typ: ConcurrencyType, endpoint: endpoint(0, 0, 0, 99), want: true},
-		"as many as may be":     {typ: ConcurrencyType, endpoint: endpoint(0, 0, 0, 100)},
-		"within headroom":       {typ: ConcurrencyType, parameters: `{"headroom": 0.5}`, endpoint: endpoint(0, 0, 0, 149), want: true},
+		"idle":                   {typ: UtilizationType, endpoint: endpoint(0, 0, 0, 0), want: true},
+		"queue at the limit":     {typ: UtilizationType, endpoint: endpoint(5, 0, 0, 0), want: true},
+		"queue above":            {typ: UtilizationType, endpoint: endpoint(6, 0, 0, 0)},
+		"queue within headroom":  {typ: UtilizationType, parameters: `{"headroom": 0.2}`, endpoint: endpoint(6, 0, 0, 0), want: true},
+		"cache above":            {typ: UtilizationType, endpoint: endpoint(0, 0, 0.81, 0)},
+		"stale":                  {typ: UtilizationType, endpoint: with(endpoint(0, 0, 0, 0), unknown)},
+		"our own, not shown":     {typ: UtilizationType, endpoint: endpoint(0, 2, 0, 9)},
+		"our own, and the slack": {typ: UtilizationType, endpoint: endpoint(0, 2, 0, 8), want: true},
+		"few in flight":          {typ: ConcurrencyType, endpoint: endpoint(0, 0, 0, 99), want: true},
+		"as many as may be":      {typ: ConcurrencyType, endpoint: endpoint(0, 0, 0, 100)},
+		"within headroom":        {typ: ConcurrencyType, parameters: `{"headroom": 0.5}`, endpoint: endpoint(0, 0, 0, 149), want: true},
 	} {
 		if got := build(t, test.typ, test.parameters).Keeps(test.endpoint, now); got != test.want {
 			t.Errorf("%s: %v", name, got)
@@ -128,6 +139,21 @@ func TestKeeps(t *testing.T) {
 	}
 	if !build(t, UtilizationType, "").FailsOpen() || build(t, ConcurrencyType, "").FailsOpen() {
 		t.Error("utilization fails open, concurrency does not")
+	}
+}
+
+func TestLag(t *testing.T) {
+	for _, test := range []struct {
+		typ, parameters string
+		want            time.Duration
+	}{
+		{UtilizationType, "", 500 * time.Millisecond},
+		{UtilizationType, `{"metricsStalenessThreshold": "1h"}`, 1300 * time.Millisecond},
+		{ConcurrencyType, "", 10 * time.Millisecond},
+	} {
+		if got := build(t, test.typ, test.parameters).Lag(); got != test.want {
+			t.Errorf("%s %s: %s, want %s", test.typ, test.parameters, got, test.want)
+		}
 	}
 }
 
@@ -143,7 +169,7 @@ func TestParameterBounds(t *testing.T) {
 	}
 	for parameters, fault := range map[string]string{
 		`{"concurrencyMode": "both"}`: "concurrencyMode", `{"maxConcurrency": 0}`: "maxConcurrency",
-		`{"maxTokenConcurrency": -1}`: "maxTokenConcurrency", `{"headroom": -0.1}`: "headroom", `{"max": 1}`: "max",
+		`{"inFlightLoadProducerName": "mine"}`: "inFlightLoadProducerName", `{"maxTokenConcurrency": -1}`: "maxTokenConcurrency", `{"headroom": -0.1}`: "headroom", `{"max": 1}`: "max",
 	} {
 		if _, err := NewConcurrency([]byte(parameters)); err == nil || !strings.Contains(err.Error(), fault) {
 			t.Errorf("%s: %v", parameters, err)
@@ -163,6 +189,6 @@ func BenchmarkUtilization(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		detector.Measure(slices.Values(endpoints), flowcontrol.Load{}, now)
+		detector.Measure(endpoints, flowcontrol.Load{}, now)
 	}
 }

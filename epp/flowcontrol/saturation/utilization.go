@@ -2,7 +2,6 @@ package saturation
 
 import (
 	"fmt"
-	"iter"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -15,7 +14,8 @@ import (
 const UtilizationType = "utilization-detector"
 
 // Utilization reads the model servers' own metrics: an endpoint is as full as its queue or its KV cache, whichever is fuller, and a
-// pool is the mean of its endpoints.
+// pool is the mean of its endpoints. In a scheduling profile it removes endpoints whose queue or cache is beyond the limit, and those
+// whose metrics are stale; when nobody is left there all stay, and the scorers choose the least bad.
 type Utilization struct {
 	queue, usage float64
 	stale        time.Duration
@@ -24,11 +24,13 @@ type Utilization struct {
 }
 
 // NewUtilization reads `queueDepthThreshold` (5, above 0): waiting requests of a full endpoint; `kvCacheUtilThreshold` (0.8, above 0 and
-// at most 1): cache usage of a full endpoint; `metricsStalenessThreshold` (200ms, above 0): the age at which metrics that the data
-// layer does not believe any more are stale; `stalenessPolicy` (saturated): a stale endpoint counts as full, or not at all (ignore);
-// `headroom` (0, at least 0): how far above the thresholds the filter lets an endpoint go.
+// at most 1): cache usage of a full endpoint; `metricsStalenessThreshold` (200ms, above 0): the age at which metrics are stale;
+// `stalenessPolicy` (saturated): a stale endpoint counts as full, or not at all (ignore); `headroom` (0, at least 0): how far above the
+// thresholds an endpoint may go in a scheduling profile, as a share.
 //
-// The data layer asks idle servers rarely, so metrics older than the threshold are good as long as it says so.
+// No metrics are stale before two of the intervals at which their endpoint is asked have passed, whatever the threshold: servers
+// without requests are asked once a second, and what was read of them a second ago is as good as it gets. With the threshold alone
+// an idle pool would be a full one.
 func NewUtilization(parameters []byte) (*Utilization, error) {
 	given := struct {
 		Queue    float64         `json:"queueDepthThreshold"`
@@ -41,15 +43,15 @@ func NewUtilization(parameters []byte) (*Utilization, error) {
 		return nil, err
 	}
 	switch {
-	case given.Queue <= 0:
+	case !(given.Queue > 0):
 		return nil, fmt.Errorf("parameters: queueDepthThreshold: %g is not above 0", given.Queue)
-	case given.Usage <= 0 || given.Usage > 1:
+	case !(given.Usage > 0 && given.Usage <= 1):
 		return nil, fmt.Errorf("parameters: kvCacheUtilThreshold: %g is not above 0 and at most 1", given.Usage)
 	case given.Stale.Duration <= 0:
 		return nil, fmt.Errorf("parameters: metricsStalenessThreshold: %s is not above 0", given.Stale.Duration)
 	case given.Policy != "saturated" && given.Policy != "ignore":
 		return nil, fmt.Errorf("parameters: stalenessPolicy: %q must be saturated or ignore", given.Policy)
-	case given.Headroom < 0:
+	case !(given.Headroom >= 0):
 		return nil, fmt.Errorf("parameters: headroom: %g is below 0", given.Headroom)
 	}
 	return &Utilization{queue: given.Queue, usage: given.Usage, stale: given.Stale.Duration, headroom: given.Headroom,
@@ -63,18 +65,18 @@ type mean struct {
 }
 
 // Measure implements flowcontrol.Detector.
-func (u *Utilization) Measure(endpoints iter.Seq[flowcontrol.Endpoint], ahead flowcontrol.Load, now time.Time) flowcontrol.Reading {
-	var reading flowcontrol.Reading
+func (u *Utilization) Measure(endpoints []flowcontrol.Endpoint, ahead flowcontrol.Load, now time.Time) flowcontrol.Reading {
+	reading := flowcontrol.Reading{Endpoints: len(endpoints)}
 	var prefill, decode mean
-	for e := range endpoints {
-		reading.Endpoints++
-		stale := u.isStale(&e, now)
+	for i := range endpoints {
+		e := &endpoints[i]
+		stale := u.isStale(e, now)
 		if stale {
 			reading.Stale++
 		}
 		score := 1.0
 		if !stale {
-			score = max(u.waiting(&e)/u.queue, e.KVUsage/u.usage)
+			score = max(u.waiting(e)/u.queue, e.KVUsage/u.usage)
 		}
 		inPrefill, inDecode := stages(e.Role)
 		if inPrefill {
@@ -109,10 +111,14 @@ func (m *mean) stage(ahead flowcontrol.Load, queue float64) flowcontrol.Stage {
 	return flowcontrol.Stage{Endpoints: m.known, Level: level}
 }
 
-// isStale tells whether an endpoint's numbers say nothing.
+// isStale tells whether an endpoint's numbers say nothing. Where the data layer does not tell how often it asks, numbers are good
+// for as long as it believes them.
 func (u *Utilization) isStale(e *flowcontrol.Endpoint, now time.Time) bool {
-	if e.At.IsZero() || !e.HasWaiting && !e.HasUsage {
+	switch {
+	case e.At.IsZero() || !e.HasWaiting && !e.HasUsage:
 		return true
+	case e.Every > 0:
+		return now.Sub(e.At) > max(u.stale, 2*e.Every)
 	}
 	return !e.Fresh && now.Sub(e.At) > u.stale
 }
@@ -125,10 +131,21 @@ func (u *Utilization) waiting(e *flowcontrol.Endpoint) float64 {
 	return max(e.Waiting, float64(e.Requests)-e.Running)
 }
 
-// Keeps implements flowcontrol.Detector.
+// Keeps implements flowcontrol.Detector. Our own requests count beyond scheduling.BurstSlack, as they do for scorers.
 func (u *Utilization) Keeps(e flowcontrol.Endpoint, now time.Time) bool {
-	return !u.isStale(&e, now) && e.Waiting <= u.queue*(1+u.headroom) && e.KVUsage <= min(1, u.usage*(1+u.headroom))
+	if u.isStale(&e, now) || e.KVUsage > min(1, u.usage*(1+u.headroom)) {
+		return false
+	}
+	limit := u.queue * (1 + u.headroom)
+	return e.Waiting <= limit && u.waiting(&e)-scheduling.BurstSlack <= limit
 }
 
 // FailsOpen implements flowcontrol.Detector.
 func (u *Utilization) FailsOpen() bool { return true }
+
+// Lag implements flowcontrol.Detector: a model server frees what an ended request used within a quarter of a second, and a scrape
+// shows it, which may be as old as the threshold allows; a second where that allows more, since servers with requests are asked often.
+func (u *Utilization) Lag() time.Duration {
+	const freeing, scrape = 250 * time.Millisecond, 50 * time.Millisecond
+	return min(u.stale, time.Second) + freeing + scrape
+}

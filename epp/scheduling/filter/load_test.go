@@ -2,6 +2,7 @@ package filter_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -43,7 +44,6 @@ func TestLoadFilters(t *testing.T) {
 		{Requests: 0, Waiting: 1, Running: 1},
 	}
 	utilization := func(parameters string) scheduling.Filter { return build(t, filter.NewUtilization, parameters) }
-	detector := func(parameters string) scheduling.Filter { return build(t, filter.NewUtilizationDetector, parameters) }
 	concurrency := func(parameters string) scheduling.Filter { return build(t, filter.NewConcurrencyDetector, parameters) }
 	for name, test := range map[string]struct {
 		filter scheduling.Filter
@@ -54,9 +54,6 @@ func TestLoadFilters(t *testing.T) {
 		"own requests":               {utilization(`{"conditions":[{"metric":"active-requests","maxValue":0}]}`), []int{3}},
 		"nobody":                     {utilization(`{"conditions":[{"metric":"running-requests","maxValue":0}]}`), []int{}},
 		"nobody, all fall back":      {utilization(`{"conditions":[{"metric":"running-requests","maxValue":0}],"fallbackOnEmpty":true}`), []int{0, 1, 2, 3}},
-		"detector":                   {detector(``), []int{0}},
-		"detector with headroom":     {detector(`{"headroom":0.2}`), []int{0, 1, 2}},
-		"detector, nobody":           {detector(`{"kvCacheUtilThreshold":0.01}`), []int{0, 1, 2, 3}},
 		"concurrency in requests":    {concurrency(`{"maxConcurrency":2}`), []int{1, 3}},
 		"concurrency with headroom":  {concurrency(`{"maxConcurrency":2,"headroom":0.5}`), []int{1, 2, 3}},
 		"concurrency in tokens":      {concurrency(`{"concurrencyMode":"tokens","maxTokenConcurrency":1000,"maxConcurrency":1}`), []int{0, 1, 3}},
@@ -78,26 +75,56 @@ func TestConcurrencyDetectorRefusesWhenAllAreFull(t *testing.T) {
 	}
 }
 
-func TestUtilizationDetectorLeavesOutOldMetrics(t *testing.T) {
-	c := loaded(t, scheduling.Load{Known: allKnown}, scheduling.Load{})
-	if got := build(t, filter.NewUtilizationDetector, ``).Filter(c, c.Indices()); !slices.Equal(got, []int{0}) {
-		t.Errorf("keeps %v, want the one with metrics", got)
+// TestUtilizationDetector: numbers of model servers, our own requests there, and how old the numbers are.
+func TestUtilizationDetector(t *testing.T) {
+	endpoints := []*datalayer.Endpoint{scrapeServer(t, 0, 8, 0.5), scrapeServer(t, 6, 2, 0.1), scrapeServer(t, 5, 5, 0.9),
+		cycleOf(t, nil).Candidates[0]}
+	now := endpoints[2].Metrics().At
+	for name, test := range map[string]struct {
+		parameters string  // besides the staleness
+		stale      string  // 1h: these servers are not asked again
+		ours       []int64 // in flight
+		later      time.Duration
+		want       []int
+	}{
+		"at rest":                   {stale: "1h", want: []int{0}},
+		"within headroom":           {stale: "1h", parameters: `, "headroom":0.2`, want: []int{0, 1, 2}},
+		"nobody, all stay":          {stale: "1h", parameters: `, "kvCacheUtilThreshold":0.01`, want: []int{0, 1, 2, 3}},
+		"our own, within the slack": {stale: "1h", ours: []int64{14}, want: []int{0}},
+		"our own, not running":      {stale: "1h", parameters: `, "headroom":0.2`, ours: []int64{16}, want: []int{1, 2}},
+		"stale, all stay":           {stale: "200ms", later: time.Minute, want: []int{0, 1, 2, 3}},
+	} {
+		c := scheduling.NewCycle(&body.Request{}, endpoints, now.Add(test.later))
+		for i, n := range test.ours {
+			c.Loads[i].Requests = n
+		}
+		if got := build(t, filter.NewUtilizationDetector, fmt.Sprintf(`{"metricsStalenessThreshold": %q%s}`, test.stale, test.parameters)).Filter(c, c.Indices()); !slices.Equal(got, test.want) {
+			t.Errorf("%s: keeps %v, want %v", name, got, test.want)
+		}
+		c.Release()
 	}
+}
+
+// TestDetectorsAllocateNothing per candidate.
+func TestDetectorsAllocateNothing(t *testing.T) {
+	c := loaded(t, make([]scheduling.Load, 50)...)
+	for name, detector := range map[string]scheduling.Filter{
+		"utilization": build(t, filter.NewUtilizationDetector, ``), "concurrency": build(t, filter.NewConcurrencyDetector, ``),
+	} {
+		if n := testing.AllocsPerRun(100, func() { detector.Filter(c, c.Indices()) }); n > 1 {
+			t.Errorf("%s: %g allocations for 50 candidates", name, n)
+		}
+	}
+}
+
+// scrapeServer returns an endpoint of which these numbers have been read.
+func scrapeServer(t *testing.T, waiting, running int, usage float64) *datalayer.Endpoint {
+	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = w.Write([]byte("vllm:num_requests_waiting 1\nvllm:num_requests_running 1\nvllm:kv_cache_usage_perc 0.1\n"))
+		fmt.Fprintf(w, "vllm:num_requests_waiting %d\nvllm:num_requests_running %d\nvllm:kv_cache_usage_perc %g\n", waiting, running, usage)
 	}))
 	defer server.Close()
-	scraped := scrape(t, server.Listener.Addr().String())
-	at := scraped.Metrics().At
-	c = scheduling.NewCycle(&body.Request{}, []*datalayer.Endpoint{scraped, c.Candidates[0]}, at.Add(time.Second))
-	defer c.Release()
-	c.Loads[1].Known = allKnown
-	if got := build(t, filter.NewUtilizationDetector, `{"metricsStalenessThreshold":"1s"}`).Filter(c, c.Indices()); !slices.Equal(got, []int{0}) {
-		t.Errorf("a second after the scrape keeps %v, want the one scraped", got)
-	}
-	if got := build(t, filter.NewUtilizationDetector, `{"metricsStalenessThreshold":"999ms"}`).Filter(c, c.Indices()); len(got) != 2 {
-		t.Errorf("with nobody young enough keeps %v, want both", got)
-	}
+	return scrape(t, server.Listener.Addr().String())
 }
 
 // scrape returns an endpoint whose metrics have been read.

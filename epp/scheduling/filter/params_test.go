@@ -28,7 +28,7 @@ func TestParametersNameTheField(t *testing.T) {
 		{"prefix", `{"explorationProbability":2}`, "explorationProbability"},
 		{"prefix", `{"maxTTFTPenaltyMs":-1}`, "maxTTFTPenaltyMs"},
 		{"prefix", `{"peakPrefillThroughput":0}`, "peakPrefillThroughput"},
-		{"prefix", `{"ttftSource":"latencyPredictor"}`, "ttftSource"},
+		{"prefix", `{"ttftSource":"guess"}`, "ttftSource"},
 		{"prefix", `{"ttftSource":"guess"}`, "ttftSource"},
 		{"prefix", `{"prefixMatchInfoProducerName":"precise"}`, "prefixMatchInfoProducerName"},
 		{"prefix", `{"inFlightLoadProducerName":"mine"}`, "inFlightLoadProducerName"},

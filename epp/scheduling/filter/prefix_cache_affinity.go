@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 
+	"github.com/switchyard/switchyard/epp/latency"
 	"github.com/switchyard/switchyard/epp/scheduling"
 )
 
@@ -11,22 +12,28 @@ import (
 const PrefixCacheAffinityType = "prefix-cache-affinity-filter"
 
 // PrefixCacheAffinity keeps the endpoints that hold most of the prompt, as long as they are not too busy: the wait for the
-// first token is estimated from the prompt tokens in flight, and when the least busy of those that hold the prompt would
-// take longer than the least busy of the others by more than the penalty allowed, all stay and scorers decide. All stay,
-// too, when nobody holds enough. Do not give a prefix scorer weight after it: that one would pull towards the busy ones
+// first token is estimated from the prompt tokens in flight, or is the one that predicted-latency-producer predicts, and when
+// the fastest of those that hold the prompt would take longer than the fastest of the others by more than the penalty
+// allowed, all stay and scorers decide. All stay, too, when nobody holds enough, or when there are no predictions where the
+// wait is to come from them. Do not give a prefix scorer weight after it: that one would pull towards the busy ones
 // again.
 type PrefixCacheAffinity struct {
 	threshold   float32
 	exploration float64
-	// penalty is the advantage in tokens in flight at which the others are let in; 0: never.
+	// penalty is the advantage in milliseconds at which the others are let in; 0: never.
 	penalty float64
+	// predicted has the wait for the first token be that of a predictor, not of the tokens in flight at so many a millisecond.
+	predicted      bool
+	perMillisecond float64
+	// producer is the source of matches, empty for the best there is.
+	producer string
 }
 
 // NewPrefixCacheAffinity reads `affinityThreshold` (0.8), the share of the prompt that an endpoint must hold;
 // `explorationProbability` (0), how often the filter stands aside so that others get to hold the prompt; `maxTTFTPenaltyMs`
 // (18000), 0 for no limit; `peakPrefillThroughput` (15928), the prompt tokens that a server works through in a second; and
-// `ttftSource`, which must be prefillThroughput. `prefixMatchInfoProducerName` and `inFlightLoadProducerName` may name the
-// producers there are.
+// `ttftSource`, prefillThroughput (the default) or latencyPredictor. `prefixMatchInfoProducerName`, `inFlightLoadProducerName` and
+// `latencyPredictionInfoProducerName` may name the producers there are.
 func NewPrefixCacheAffinity(parameters []byte) (*PrefixCacheAffinity, error) {
 	given := struct {
 		AffinityThreshold      float32 `json:"affinityThreshold"`
@@ -36,6 +43,7 @@ func NewPrefixCacheAffinity(parameters []byte) (*PrefixCacheAffinity, error) {
 		PeakPrefillThroughput  float64 `json:"peakPrefillThroughput"`
 		PrefixProducer         string  `json:"prefixMatchInfoProducerName"`
 		LoadProducer           string  `json:"inFlightLoadProducerName"`
+		LatencyProducer        string  `json:"latencyPredictionInfoProducerName"`
 	}{AffinityThreshold: 0.8, MaxTTFTPenaltyMs: 18000, TTFTSource: "prefillThroughput", PeakPrefillThroughput: 15928}
 	if err := scheduling.DecodeParameters(parameters, &given); err != nil {
 		return nil, err
@@ -49,49 +57,62 @@ func NewPrefixCacheAffinity(parameters []byte) (*PrefixCacheAffinity, error) {
 		return nil, fmt.Errorf("parameters: maxTTFTPenaltyMs: %g is below 0", given.MaxTTFTPenaltyMs)
 	case !(given.PeakPrefillThroughput > 0):
 		return nil, fmt.Errorf("parameters: peakPrefillThroughput: %g is not above 0", given.PeakPrefillThroughput)
-	case given.TTFTSource == "latencyPredictor":
-		return nil, fmt.Errorf("parameters: ttftSource: %q is not supported by this version; use prefillThroughput", given.TTFTSource)
-	case given.TTFTSource != "prefillThroughput":
-		return nil, fmt.Errorf("parameters: ttftSource: %q must be prefillThroughput", given.TTFTSource)
+	case given.TTFTSource != "prefillThroughput" && given.TTFTSource != "latencyPredictor":
+		return nil, fmt.Errorf("parameters: ttftSource: %q must be prefillThroughput or latencyPredictor", given.TTFTSource)
 	}
-	if err := scheduling.OneProducer("prefixMatchInfoProducerName", given.PrefixProducer, scheduling.ApproximatePrefixProducer); err != nil {
+	if err := scheduling.OnePrefixProducer("prefixMatchInfoProducerName", given.PrefixProducer); err != nil {
 		return nil, err
 	}
 	if err := scheduling.OneProducer("inFlightLoadProducerName", given.LoadProducer, scheduling.InFlightLoadProducer); err != nil {
 		return nil, err
 	}
+	if err := scheduling.OneProducer("latencyPredictionInfoProducerName", given.LatencyProducer, latency.Producer); err != nil {
+		return nil, err
+	}
 	return &PrefixCacheAffinity{
 		threshold: given.AffinityThreshold, exploration: given.ExplorationProbability,
-		penalty: given.MaxTTFTPenaltyMs / 1000 * given.PeakPrefillThroughput,
+		penalty: given.MaxTTFTPenaltyMs, perMillisecond: given.PeakPrefillThroughput / 1000, predicted: given.TTFTSource == "latencyPredictor",
+		producer: given.PrefixProducer,
 	}, nil
 }
 
 // Filter implements scheduling.Filter.
 func (f *PrefixCacheAffinity) Filter(c *scheduling.Cycle, in []int) []int {
-	warm, cold := f.leastBusy(c, in)
+	var forecasts []latency.Forecast
+	if f.predicted && f.penalty > 0 {
+		if forecasts = latency.Forecasts(c); forecasts == nil {
+			return in
+		}
+	}
+	match := c.Prefix(f.producer)
+	warm, cold := f.fastest(c, in, match, forecasts)
 	if warm < 0 || cold < 0 {
 		return in
 	}
-	if f.penalty > 0 && float64(warm-cold) > f.penalty {
+	if f.penalty > 0 && warm-cold > f.penalty {
 		return in
 	}
 	if f.exploration > 0 && rand.Float64() < f.exploration {
 		return in
 	}
-	return keep(in, func(i int) bool { return c.PrefixShare(i) >= f.threshold })
+	return keep(in, func(i int) bool { return match.Share(i) >= f.threshold })
 }
 
-// leastBusy returns the fewest tokens in flight at an endpoint that holds the prompt, and at one that does not; -1: there is
-// none.
-func (f *PrefixCacheAffinity) leastBusy(c *scheduling.Cycle, in []int) (warm, cold int64) {
+// fastest returns the shortest wait, in milliseconds, at an endpoint that holds the prompt, and at one that does not; -1:
+// there is none.
+func (f *PrefixCacheAffinity) fastest(c *scheduling.Cycle, in []int, match scheduling.PrefixMatch, forecasts []latency.Forecast) (warm, cold float64) {
 	warm, cold = -1, -1
 	for _, i := range in {
 		least := &cold
-		if c.PrefixShare(i) >= f.threshold {
+		if match.Share(i) >= f.threshold {
 			least = &warm
 		}
-		if tokens := c.Loads[i].Tokens; *least < 0 || tokens < *least {
-			*least = max(tokens, 0)
+		wait := float64(max(c.Loads[i].Tokens, 0)) / f.perMillisecond
+		if forecasts != nil {
+			wait = forecasts[i].TTFT
+		}
+		if *least < 0 || wait < *least {
+			*least = wait
 		}
 	}
 	return warm, cold

@@ -22,9 +22,12 @@ func Before(handler Handler, producers []scheduling.Producer, admitters []schedu
 func (b *before) Schedule(c *scheduling.Cycle) ([]int, error) {
 	for _, producer := range b.producers {
 		producer.Produce(c)
+		c.Lap(scheduling.PointProducer, producer)
 	}
 	for _, admitter := range b.admitters {
-		if err := admitter.Admit(c); err != nil {
+		err := admitter.Admit(c)
+		c.Lap(scheduling.PointAdmitter, admitter)
+		if err != nil {
 			return nil, err
 		}
 	}

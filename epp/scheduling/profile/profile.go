@@ -58,11 +58,13 @@ func contains[T any](plugins []T, plugin any) bool {
 // scheduling.ErrFiltered when no candidate is left to choose from.
 func (p *Profile) Run(c *scheduling.Cycle) ([]int, error) {
 	in := c.Indices()
+	c.Skip()
 	for _, filter := range p.Filters {
 		if len(in) == 0 {
 			break
 		}
 		in = filter.Filter(c, in)
+		c.Lap(scheduling.PointFilter, filter)
 	}
 	if len(in) == 0 {
 		return nil, scheduling.ErrFiltered
@@ -70,11 +72,14 @@ func (p *Profile) Run(c *scheduling.Cycle) ([]int, error) {
 	total, score := c.Scratch(len(in))
 	for _, weighted := range p.Scorers {
 		weighted.Scorer.Score(c, in, score)
+		c.Lap(scheduling.PointScorer, weighted.Scorer)
 		for i, s := range score {
 			total[i] += weighted.Weight * clamp(s)
 		}
 	}
+	c.NoteScores(in, total)
 	chosen := p.Picker.Pick(c, in, total)
+	c.Lap(scheduling.PointPicker, p.Picker)
 	for _, observer := range p.observers {
 		observer.Picked(c, chosen)
 	}

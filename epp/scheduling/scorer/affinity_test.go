@@ -156,7 +156,7 @@ func TestParametersNameTheField(t *testing.T) {
 	for _, test := range []struct{ plugin, parameters, field string }{
 		{"lru", `{"lruSize":0}`, "lruSize"},
 		{"lru", `{"lruSize":2000000}`, "lruSize"},
-		{"lru", `{"prefixPluginType":"precise-prefix-cache-producer"}`, "prefixPluginType"},
+		{"lru", `{"prefixPluginType":"inflight-load-producer"}`, "prefixPluginType"},
 		{"lru", `{"prefixMatchInfoProducerName":"precise"}`, "prefixMatchInfoProducerName"},
 		{"length", `{"label":""}`, "label"},
 		{"label", `{"labelKey":"zone"}`, "headerName"},

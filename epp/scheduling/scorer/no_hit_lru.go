@@ -14,7 +14,8 @@ const NoHitLRUType = "no-hit-lru-scorer"
 // NoHitLRU spreads prompts that nobody holds a part of: endpoints that never got such a prompt score 1, the others less the
 // more recently they got one, the latest 0. So caches fill evenly. When somebody holds a part of the prompt all score 0.5.
 type NoHitLRU struct {
-	size int
+	size     int
+	producer string
 
 	mu     sync.Mutex
 	turn   uint64
@@ -42,14 +43,14 @@ func NewNoHitLRU(parameters []byte) (*NoHitLRU, error) {
 	// prefixPluginName is not checked: it may be any name given to the one source of prefix matches, or to the scorer
 	// which was that source in older configurations.
 	if given.PrefixPluginType != PrefixCacheType {
-		if err := scheduling.OneProducer("prefixPluginType", given.PrefixPluginType, scheduling.ApproximatePrefixProducer); err != nil {
+		if err := scheduling.OnePrefixProducer("prefixPluginType", given.PrefixPluginType); err != nil {
 			return nil, err
 		}
 	}
-	if err := scheduling.OneProducer("prefixMatchInfoProducerName", given.Producer, scheduling.ApproximatePrefixProducer); err != nil {
+	if err := scheduling.OnePrefixProducer("prefixMatchInfoProducerName", given.Producer); err != nil {
 		return nil, err
 	}
-	return &NoHitLRU{size: given.LRUSize, latest: map[string]uint64{}}, nil
+	return &NoHitLRU{size: given.LRUSize, producer: given.Producer, latest: map[string]uint64{}}, nil
 }
 
 // turns is memory for one Score.
@@ -57,7 +58,7 @@ var turns = sync.Pool{New: func() any { return new([]uint64) }}
 
 // Score implements scheduling.Scorer.
 func (s *NoHitLRU) Score(c *scheduling.Cycle, in []int, out []float32) {
-	if !cold(c) {
+	if !s.cold(c) {
 		for k := range out {
 			out[k] = 0.5
 		}
@@ -87,7 +88,7 @@ func (s *NoHitLRU) Score(c *scheduling.Cycle, in []int, out []float32) {
 
 // Picked implements scheduling.Observer.
 func (s *NoHitLRU) Picked(c *scheduling.Cycle, chosen []int) {
-	if len(chosen) == 0 || !cold(c) {
+	if len(chosen) == 0 || !s.cold(c) {
 		return
 	}
 	s.mu.Lock()
@@ -110,8 +111,8 @@ func (s *NoHitLRU) forgetOldest() {
 }
 
 // cold tells whether no candidate holds a part of the prompt.
-func cold(c *scheduling.Cycle) bool {
-	for _, blocks := range c.PrefixBlocks {
+func (s *NoHitLRU) cold(c *scheduling.Cycle) bool {
+	for _, blocks := range c.Prefix(s.producer).Blocks {
 		if blocks > 0 {
 			return false
 		}

@@ -16,9 +16,12 @@ type PrefixCache struct {
 	lengthWeight float32
 	// lengthScale is the match, in tokens, at which the length term reaches 1.
 	lengthScale float32
+	// producer is the source of matches, empty for the best there is.
+	producer string
 }
 
-// NewPrefixCache reads `matchLengthWeight` (0), `matchLengthScaleTokens` (8192) and `prefixMatchInfoProducerName`.
+// NewPrefixCache reads `matchLengthWeight` (0), `matchLengthScaleTokens` (8192) and `prefixMatchInfoProducerName`, the source of
+// matches: precise-prefix-cache-producer where it is declared, else approx-prefix-cache-producer.
 func NewPrefixCache(parameters []byte) (*PrefixCache, error) {
 	given := struct {
 		Producer     string  `json:"prefixMatchInfoProducerName"`
@@ -34,24 +37,25 @@ func NewPrefixCache(parameters []byte) (*PrefixCache, error) {
 	if given.LengthScale <= 0 {
 		return nil, fmt.Errorf("parameters: matchLengthScaleTokens: %g is not above 0", given.LengthScale)
 	}
-	if err := scheduling.OneProducer("prefixMatchInfoProducerName", given.Producer, scheduling.ApproximatePrefixProducer); err != nil {
+	if err := scheduling.OnePrefixProducer("prefixMatchInfoProducerName", given.Producer); err != nil {
 		return nil, err
 	}
-	return &PrefixCache{lengthWeight: given.LengthWeight, lengthScale: given.LengthScale}, nil
+	return &PrefixCache{lengthWeight: given.LengthWeight, lengthScale: given.LengthScale, producer: given.Producer}, nil
 }
 
 // Score implements scheduling.Scorer.
 func (s *PrefixCache) Score(c *scheduling.Cycle, in []int, out []float32) {
-	if len(c.Keys) == 0 {
+	match := c.Prefix(s.producer)
+	if len(match.Keys) == 0 {
 		clear(out)
 		return
 	}
-	perBlock := 1 / float32(len(c.Keys))
+	perBlock := 1 / float32(len(match.Keys))
 	for k, i := range in {
-		blocks := float32(c.PrefixBlocks[i])
+		blocks := float32(match.Blocks[i])
 		score := blocks * perBlock
 		if s.lengthWeight > 0 {
-			length := min(1, blocks*float32(c.BlockTokens)/s.lengthScale)
+			length := min(1, blocks*float32(match.BlockTokens)/s.lengthScale)
 			score = (1-s.lengthWeight)*score + s.lengthWeight*length*length
 		}
 		out[k] = score

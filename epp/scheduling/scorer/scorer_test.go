@@ -141,7 +141,7 @@ func TestParametersAreStrict(t *testing.T) {
 		func() error { _, err := scorer.NewPrefixCache([]byte(`{"matchLengthWeight":2}`)); return err },
 		func() error { _, err := scorer.NewPrefixCache([]byte(`{"matchLengthScaleTokens":0}`)); return err },
 		func() error {
-			_, err := scorer.NewPrefixCache([]byte(`{"prefixMatchInfoProducerName":"precise-prefix-cache-producer"}`))
+			_, err := scorer.NewPrefixCache([]byte(`{"prefixMatchInfoProducerName":"inflight-load-producer"}`))
 			return err
 		},
 		func() error { _, err := scorer.NewTokenLoad([]byte(`{"queueThresholdTokens":0}`)); return err },

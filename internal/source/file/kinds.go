@@ -14,6 +14,7 @@ import (
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/switchyard/switchyard/internal/source"
+	"github.com/switchyard/switchyard/internal/source/llmd"
 )
 
 // object is any of the typed API objects.
@@ -55,6 +56,7 @@ const (
 var (
 	v1AndBeta = []string{"v1", "v1beta1"}
 	v1Only    = []string{"v1"}
+	alphaOnly = []string{llmd.Version}
 )
 
 var kinds = []*kind{
@@ -63,6 +65,12 @@ var kinds = []*kind{
 	custom(gatewayGroup, "HTTPRoute", v1AndBeta, func(o *source.Objects) *source.Set[*gwv1.HTTPRoute] { return &o.HTTPRoutes }),
 	custom(gatewayGroup, "ReferenceGrant", v1AndBeta, func(o *source.Objects) *source.Set[*gwv1.ReferenceGrant] { return &o.ReferenceGrants }),
 	custom(inferenceGroup, "InferencePool", v1Only, func(o *source.Objects) *source.Set[*infv1.InferencePool] { return &o.InferencePools }),
+	custom(llmd.Group, llmd.ObjectiveKind, alphaOnly, func(o *source.Objects) *source.Set[*llmd.InferenceObjective] { return &o.InferenceObjectives }),
+	custom(llmd.Group, llmd.RewriteKind, alphaOnly, func(o *source.Objects) *source.Set[*llmd.InferenceModelRewrite] { return &o.InferenceModelRewrites }),
+	custom(llmd.OlderGroup, llmd.ObjectiveKind, alphaOnly, func(o *source.Objects) *source.Set[*llmd.OlderInferenceObjective] { return &o.OlderInferenceObjectives }),
+	custom(llmd.OlderGroup, llmd.RewriteKind, alphaOnly, func(o *source.Objects) *source.Set[*llmd.OlderInferenceModelRewrite] {
+		return &o.OlderInferenceModelRewrites
+	}),
 	core("", "Service", func(o *source.Objects) *source.Set[*corev1.Service] { return &o.Services }, settleService, checkService).labelNamed(),
 	core(discoveryv1.GroupName, "EndpointSlice", func(o *source.Objects) *source.Set[*discoveryv1.EndpointSlice] { return &o.EndpointSlices }, settleEndpointSlice, checkEndpointSlice),
 	core("", "Pod", func(o *source.Objects) *source.Set[*corev1.Pod] { return &o.Pods }, settlePod, checkPod).withStatus(),

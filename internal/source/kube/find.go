@@ -16,7 +16,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// found is what the cluster serves of the custom kinds, by the name of the kind.
+// found is what the cluster serves of the custom kinds, by the id of the kind.
 type found struct {
 	version    map[string]string   // the version to read
 	unreadable map[string][]string // versions served, of kinds that have none that can be read
@@ -84,21 +84,21 @@ func (f *finder) findGroup(ctx context.Context, group string, out *found) error 
 // settled tells whether a version can add nothing to what was found in the ones before.
 func (f *finder) settled(group, version string, out *found) bool {
 	return !slices.ContainsFunc(f.groups[group], func(k *kind) bool {
-		have := out.version[k.name]
+		have := out.version[k.id()]
 		return have == "" || rank(k, version) < rank(k, have)
 	})
 }
 
 func (f *found) add(k *kind, version string) {
-	have := f.version[k.name]
+	have := f.version[k.id()]
 	switch {
 	case !slices.Contains(k.versions, version):
 		if have == "" {
-			f.unreadable[k.name] = append(f.unreadable[k.name], version)
+			f.unreadable[k.id()] = append(f.unreadable[k.id()], version)
 		}
 	case have == "" || rank(k, version) < rank(k, have):
-		f.version[k.name] = version
-		delete(f.unreadable, k.name)
+		f.version[k.id()] = version
+		delete(f.unreadable, k.id())
 	}
 }
 
@@ -202,11 +202,12 @@ func (p *poller) logTurn(err error) {
 	p.log.Warn("the API server does not tell what it serves; it is asked again", "error", err)
 }
 
-// complete tells whether every custom kind is served in its best version.
+// complete tells whether every custom kind is served in its best version. Kinds that another group has now stay away for good on
+// most clusters, and do not count.
 func (f *finder) complete(now *found) bool {
 	for _, of := range f.groups {
 		for _, k := range of {
-			if now.version[k.name] != k.versions[0] {
+			if !k.older && now.version[k.id()] != k.versions[0] {
 				return false
 			}
 		}

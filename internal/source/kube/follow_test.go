@@ -109,15 +109,16 @@ func (f *follower) until(what string, fits func(source.Update) bool) source.Upda
 	}
 }
 
-// has waits until an object is in the view, or is not.
+// has waits until an object is in the view, or is not. The kind is given by its id.
 func (f *follower) has(kind, namespace, name string, want bool) source.Update {
 	f.t.Helper()
 	what := kind + " " + namespace + "/" + name
 	if !want {
 		what += " gone"
 	}
+	kind, group, _ := strings.Cut(kind, ".")
 	return f.until(what, func(u source.Update) bool {
-		_, ok := u.Objects.Find(source.Ref{Kind: kind, Namespace: namespace, Name: name})
+		_, ok := u.Objects.Find(source.Ref{Group: group, Kind: kind, Namespace: namespace, Name: name})
 		return ok == want
 	})
 }
@@ -174,16 +175,16 @@ func warningOf(u source.Update, kind string) (source.Problem, bool) {
 	return source.Problem{}, false
 }
 
-// manifest makes an object; apiVersion is that of the kind's best version unless it is given as fields.
-func manifest(kindName, namespace, name string, fields map[string]any) map[string]any {
+// manifest makes an object of the kind with this id; apiVersion is that of the kind's best version unless it is given as fields.
+func manifest(id, namespace, name string, fields map[string]any) map[string]any {
 	meta := map[string]any{"name": name}
 	if namespace != "" {
 		meta["namespace"] = namespace
 	}
-	o := map[string]any{"kind": kindName, "metadata": meta}
+	o := map[string]any{"metadata": meta}
 	for _, k := range kinds {
-		if k.name == kindName {
-			o["apiVersion"] = k.groupVersion(k.versions[0]).String()
+		if k.id() == id {
+			o["kind"], o["apiVersion"] = k.name, k.groupVersion(k.versions[0]).String()
 		}
 	}
 	for k, v := range fields {

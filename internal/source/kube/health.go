@@ -7,6 +7,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/switchyard/switchyard/internal/source"
+	"github.com/switchyard/switchyard/internal/source/llmd"
 )
 
 // health is how the last list and the last watch of a watch went.
@@ -96,8 +97,11 @@ func absentWarning(k *kind, unreadable []string) source.Problem {
 }
 
 func bundleOf(k *kind) string {
-	if k.group == inferenceGroup {
+	switch k.group {
+	case inferenceGroup:
 		return "the Gateway API Inference Extension"
+	case llmd.Group, llmd.OlderGroup:
+		return "the llm-d Router"
 	}
 	return "Gateway API"
 }

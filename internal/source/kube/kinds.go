@@ -2,6 +2,7 @@ package kube
 
 import (
 	"iter"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -14,6 +15,7 @@ import (
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/switchyard/switchyard/internal/source"
+	"github.com/switchyard/switchyard/internal/source/llmd"
 )
 
 // object is any of the typed API objects.
@@ -39,6 +41,8 @@ type kind struct {
 	clusterScoped bool
 	custom        bool // its CRD may be absent
 	needed        bool // without it no Gateway is served
+	spare         bool // its absence is worth no word, even where it was asked for by name
+	older         bool // another group has the kind now
 
 	newObject, newList func() runtime.Object
 	trim               func(object) object
@@ -49,6 +53,14 @@ type kind struct {
 
 func (k *kind) groupVersion(version string) schema.GroupVersion {
 	return schema.GroupVersion{Group: k.group, Version: version}
+}
+
+// id tells the kinds apart; it is the name, except for one that another group has now.
+func (k *kind) id() string {
+	if k.older {
+		return k.name + "." + k.group
+	}
+	return k.name
 }
 
 // resourceName is how RBAC and messages name the kind, such as gateways.gateway.networking.k8s.io.
@@ -96,6 +108,16 @@ var kinds = []*kind{
 		listOf[gwv1.ReferenceGrantList], nil),
 	inference("InferencePool", v1Only, func(o *source.Objects) *source.Set[*infv1.InferencePool] { return &o.InferencePools },
 		listOf[infv1.InferencePoolList], func(o *infv1.InferencePool) { o.Status = infv1.InferencePoolStatus{} }),
+	llmDRouter(llmd.Group, llmd.ObjectiveKind, func(o *source.Objects) *source.Set[*llmd.InferenceObjective] { return &o.InferenceObjectives },
+		listOf[llmd.InferenceObjectiveList], func(o *llmd.InferenceObjective) { o.Status = llmd.InferenceObjectiveStatus{} }),
+	llmDRouter(llmd.Group, llmd.RewriteKind, func(o *source.Objects) *source.Set[*llmd.InferenceModelRewrite] { return &o.InferenceModelRewrites },
+		listOf[llmd.InferenceModelRewriteList], func(o *llmd.InferenceModelRewrite) { o.Status = llmd.InferenceModelRewriteStatus{} }),
+	llmDRouter(llmd.OlderGroup, llmd.ObjectiveKind, func(o *source.Objects) *source.Set[*llmd.OlderInferenceObjective] { return &o.OlderInferenceObjectives },
+		listOf[llmd.OlderInferenceObjectiveList], func(o *llmd.OlderInferenceObjective) { o.Status = llmd.InferenceObjectiveStatus{} }),
+	llmDRouter(llmd.OlderGroup, llmd.RewriteKind, func(o *source.Objects) *source.Set[*llmd.OlderInferenceModelRewrite] {
+		return &o.OlderInferenceModelRewrites
+	},
+		listOf[llmd.OlderInferenceModelRewriteList], func(o *llmd.OlderInferenceModelRewrite) { o.Status = llmd.InferenceModelRewriteStatus{} }),
 	core("", "Service", func(o *source.Objects) *source.Set[*corev1.Service] { return &o.Services }, listOf[corev1.ServiceList], trimService),
 	core(discoveryv1.GroupName, "EndpointSlice", func(o *source.Objects) *source.Set[*discoveryv1.EndpointSlice] { return &o.EndpointSlices },
 		listOf[discoveryv1.EndpointSliceList], trimEndpointSlice),
@@ -121,6 +143,17 @@ func gateway[T any, P pointer[T]](name string, versions []string, set func(*sour
 func inference[T any, P pointer[T]](name string, versions []string, set func(*source.Objects) *source.Set[P], list func() runtime.Object, clearStatus func(P)) *kind {
 	k := define(inferenceGroup, name, versions, set, list, nil, clearStatus)
 	k.custom = true
+	return k
+}
+
+// llmDRouter is a kind of the llm-d Router, of which most clusters have none, or in one of the two groups alone.
+func llmDRouter[T any, P pointer[T]](group, name string, set func(*source.Objects) *source.Set[P], list func() runtime.Object, clearStatus func(P)) *kind {
+	withoutAnnotations := func(o P) P {
+		dropAnnotations(o)
+		return o
+	}
+	k := define(group, name, []string{llmd.Version}, set, list, withoutAnnotations, clearStatus)
+	k.custom, k.spare, k.older = true, true, group == llmd.OlderGroup
 	return k
 }
 
@@ -181,7 +214,9 @@ func plural(name string) string {
 func kindNames(of []*kind) []string {
 	var out []string
 	for _, k := range of {
-		out = append(out, k.name)
+		if !slices.Contains(out, k.name) {
+			out = append(out, k.name)
+		}
 	}
 	return out
 }

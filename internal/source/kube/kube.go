@@ -40,7 +40,7 @@ type Options struct {
 	// Own is the namespace of the control plane itself. Where Namespaces leave it out, its Services, EndpointSlices and
 	// Pods are watched all the same, and nothing else there: replicas find each other by them.
 	Own string
-	// Kinds to watch, such as Pod; empty means every kind that source.Objects holds.
+	// Kinds to watch, such as Pod, in every group that has them; empty means every kind that source.Objects holds.
 	Kinds      []string
 	Log        *slog.Logger          // default slog.Default()
 	Registerer prometheus.Registerer // optional
@@ -116,12 +116,18 @@ func chooseKinds(names []string) ([]*kind, error) {
 	}
 	var out []*kind
 	for _, name := range names {
-		i := slices.IndexFunc(kinds, func(k *kind) bool { return k.name == name })
-		if i < 0 {
-			return nil, fmt.Errorf("source kube: Options.Kinds names %q; it can be %s", name, strings.Join(kindNames(kinds), ", "))
+		known := false
+		for _, k := range kinds {
+			if k.name != name {
+				continue
+			}
+			known = true
+			if !slices.Contains(out, k) {
+				out = append(out, k)
+			}
 		}
-		if !slices.Contains(out, kinds[i]) {
-			out = append(out, kinds[i])
+		if !known {
+			return nil, fmt.Errorf("source kube: Options.Kinds names %q; it can be %s", name, strings.Join(kindNames(kinds), ", "))
 		}
 	}
 	return out, nil

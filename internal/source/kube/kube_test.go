@@ -18,7 +18,7 @@ func TestEveryKindArrives(t *testing.T) {
 		if k.clusterScoped {
 			namespace = ""
 		}
-		server.put(manifest(k.name, namespace, "one", nil))
+		server.put(manifest(k.id(), namespace, "one", nil))
 	}
 	f := follow(t, server, Options{})
 	u := f.store.Latest()
@@ -27,13 +27,13 @@ func TestEveryKindArrives(t *testing.T) {
 		if k.clusterScoped {
 			namespace = ""
 		}
-		if o, ok := u.Objects.Find(source.Ref{Kind: k.name, Namespace: namespace, Name: "one"}); !ok || o.GetUID() == "" || o.GetResourceVersion() == "" {
-			t.Errorf("%s: %v in the first view, with %v", k.name, ok, o)
+		if o, ok := u.Objects.Find(source.Ref{Group: k.group, Kind: k.name, Namespace: namespace, Name: "one"}); !ok || o.GetUID() == "" || o.GetResourceVersion() == "" {
+			t.Errorf("%s: %v in the first view, with %v", k.id(), ok, o)
 		}
-		server.put(manifest(k.name, namespace, "two", nil))
-		f.has(k.name, namespace, "two", true)
-		server.remove(manifest(k.name, namespace, "one", nil))
-		f.has(k.name, namespace, "one", false)
+		server.put(manifest(k.id(), namespace, "two", nil))
+		f.has(k.id(), namespace, "two", true)
+		server.remove(manifest(k.id(), namespace, "one", nil))
+		f.has(k.id(), namespace, "one", false)
 	}
 	if len(u.Warnings) != 0 {
 		t.Errorf("warnings are %v", u.Warnings)
@@ -51,7 +51,7 @@ func TestFirstViewIsComplete(t *testing.T) {
 	f := begin(t, server, Options{})
 	eventually(t, "all other watches", func() bool {
 		for _, k := range kinds {
-			path := "/apis/" + k.group + "/v1/" + k.resource
+			path := "/apis/" + k.group + "/" + k.versions[0] + "/" + k.resource
 			if k.group == "" {
 				path = "/api/v1/" + k.resource
 			}

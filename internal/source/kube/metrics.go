@@ -39,6 +39,6 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 func (m *metrics) put(view *source.Objects, of []*kind) {
 	m.puts.Inc()
 	for _, k := range of {
-		m.objects.WithLabelValues(k.name).Set(float64(k.count(view)))
+		m.objects.WithLabelValues(k.id()).Set(float64(k.count(view)))
 	}
 }

@@ -36,7 +36,7 @@ type owner struct {
 	view     source.Objects
 	watches  map[place]*followed
 	found    *found               // nil before the first answer
-	unknown  map[string]time.Time // since when a kind that is watched is not served, by its name
+	unknown  map[string]time.Time // since when a kind that is watched is not served, by its id
 	since    time.Time            // of the start
 	started  bool                 // the first view was put
 	warnings []source.Problem     // as they were put
@@ -222,12 +222,12 @@ func (o *owner) reconcile(ctx context.Context) error {
 			if o.found == nil {
 				continue
 			}
-			version = o.found.version[k.name]
+			version = o.found.version[k.id()]
 		}
 		if version != "" {
-			delete(o.unknown, k.name)
-		} else if o.unknown[k.name].IsZero() {
-			o.unknown[k.name] = time.Now()
+			delete(o.unknown, k.id())
+		} else if o.unknown[k.id()].IsZero() {
+			o.unknown[k.id()] = time.Now()
 		}
 		for _, sc := range o.scopes(k) {
 			if err := o.reconcileAt(ctx, k, version, sc); err != nil {
@@ -239,7 +239,7 @@ func (o *owner) reconcile(ctx context.Context) error {
 }
 
 func (o *owner) reconcileAt(ctx context.Context, k *kind, version string, sc scope) error {
-	at := place{k.name, sc}
+	at := place{k.id(), sc}
 	w := o.watches[at]
 	switch {
 	case version == "":
@@ -271,7 +271,7 @@ func (o *owner) isGone(w *followed) bool {
 	if !w.applied && w.kind.count(&o.view) == 0 {
 		return true
 	}
-	return w.health().gone && time.Since(o.unknown[w.kind.name]) >= o.timing.confirm
+	return w.health().gone && time.Since(o.unknown[w.kind.id()]) >= o.timing.confirm
 }
 
 // clear drops the objects of a scope.

@@ -77,11 +77,11 @@ func (o *owner) warnAbsent() []source.Problem {
 	}
 	var out []source.Problem
 	for _, k := range o.kinds {
-		if !k.custom || o.found.version[k.name] != "" {
+		if !k.custom || o.found.version[k.id()] != "" {
 			continue
 		}
-		unreadable := o.found.unreadable[k.name]
-		if k.needed || o.chosen || len(unreadable) > 0 {
+		unreadable := o.found.unreadable[k.id()]
+		if k.needed || o.chosen && !k.spare || len(unreadable) > 0 {
 			out = append(out, absentWarning(k, unreadable))
 		}
 	}
@@ -92,8 +92,8 @@ func (o *owner) warnAbsent() []source.Problem {
 func (o *owner) logAbsent() {
 	var absent []string
 	for _, k := range o.kinds {
-		if k.custom && o.found.version[k.name] == "" {
-			absent = append(absent, k.name)
+		if k.custom && !k.older && o.found.version[k.id()] == "" {
+			absent = append(absent, k.id())
 		}
 	}
 	if text := strings.Join(absent, " "); text != o.absent {
@@ -125,7 +125,7 @@ func (o *owner) counts() []any {
 	var out []any
 	for _, k := range o.kinds {
 		if n := k.count(&o.view); n > 0 {
-			out = append(out, k.name, n)
+			out = append(out, k.id(), n)
 		}
 	}
 	return out

@@ -11,7 +11,7 @@ func TestACRDThatAppearsLater(t *testing.T) {
 	server := newAPIServer(t)
 	for _, k := range kinds {
 		if k.custom {
-			server.unserve(k.group, "v1", k.resource)
+			server.unserve(k.group, k.versions[0], k.resource)
 		}
 	}
 	server.put(manifest("Service", "ns", "svc", nil))
@@ -30,7 +30,7 @@ func TestACRDThatAppearsLater(t *testing.T) {
 	}
 	for _, k := range kinds {
 		if k.custom {
-			server.serve(k.group, "v1", k.resource, k.name)
+			server.serve(k.group, k.versions[0], k.resource, k.name)
 		}
 	}
 	server.put(manifest("HTTPRoute", "ns", "route", nil))

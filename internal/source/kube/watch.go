@@ -142,7 +142,7 @@ func (w *watch) note(ctx context.Context, err error, of ...*error) {
 	}
 	w.mu.Unlock()
 	if err != nil {
-		w.metrics.errors.WithLabelValues(w.kind.name).Inc()
+		w.metrics.errors.WithLabelValues(w.kind.id()).Inc()
 	}
 	if moved {
 		w.wake()

@@ -1,9 +1,9 @@
 // Command schemagen writes the CRD schemas that package file checks manifests against.
 //
-// It reads the CRDs of the two upstream modules in the versions that go.mod names, keeps what a check of a
-// manifest needs and writes one JSON text, compressed. It must not be linked into the control plane.
+// It reads the CRDs of the two upstream modules in the versions that go.mod names, and those of our own chart, keeps what a
+// check of a manifest needs and writes one JSON text, compressed. It must not be linked into the control plane.
 //
-//	CRDs in the module cache -> schemas/schemas.json.gz -> go:embed in package file
+//	CRDs in the module cache and in charts -> schemas/schemas.json.gz -> go:embed in package file
 package main
 
 import (
@@ -20,19 +20,27 @@ import (
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/switchyard/switchyard/internal/source/llmd"
 )
 
-// sources are the CRD files wanted, as module and path inside it.
-var sources = []struct{ module, path string }{
-	{"sigs.k8s.io/gateway-api", "config/crd/standard/gateway.networking.k8s.io_gatewayclasses.yaml"},
-	{"sigs.k8s.io/gateway-api", "config/crd/standard/gateway.networking.k8s.io_gateways.yaml"},
-	{"sigs.k8s.io/gateway-api", "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"},
-	{"sigs.k8s.io/gateway-api", "config/crd/standard/gateway.networking.k8s.io_referencegrants.yaml"},
-	{"sigs.k8s.io/gateway-api-inference-extension", "config/crd/bases/inference.networking.k8s.io_inferencepools.yaml"},
+// own is the module that this program is part of.
+const own = "github.com/switchyard/switchyard"
+
+// sources are the CRD files wanted, as module and path inside it. Where also names another group, kinds of that group have the same
+// fields.
+var sources = []struct{ module, path, also string }{
+	{"sigs.k8s.io/gateway-api", "config/crd/standard/gateway.networking.k8s.io_gatewayclasses.yaml", ""},
+	{"sigs.k8s.io/gateway-api", "config/crd/standard/gateway.networking.k8s.io_gateways.yaml", ""},
+	{"sigs.k8s.io/gateway-api", "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml", ""},
+	{"sigs.k8s.io/gateway-api", "config/crd/standard/gateway.networking.k8s.io_referencegrants.yaml", ""},
+	{"sigs.k8s.io/gateway-api-inference-extension", "config/crd/bases/inference.networking.k8s.io_inferencepools.yaml", ""},
+	{own, "charts/llm-d-router-gateway/crds/llm-d.ai_inferenceobjectives.yaml", llmd.OlderGroup},
+	{own, "charts/llm-d-router-gateway/crds/llm-d.ai_inferencemodelrewrites.yaml", llmd.OlderGroup},
 }
 
 // wantedVersions are the API versions kept, when the CRD serves them.
-var wantedVersions = []string{"v1", "v1beta1"}
+var wantedVersions = []string{"v1", "v1beta1", llmd.Version}
 
 // bundle is the file's content. Equal schemas are held once.
 type bundle struct {
@@ -73,7 +81,7 @@ func generate() ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := b.addCRD(filepath.Join(dir, s.path)); err != nil {
+		if err := b.addCRD(filepath.Join(dir, s.path), s.also); err != nil {
 			return nil, err
 		}
 	}
@@ -94,7 +102,8 @@ func moduleDir(module string) (string, error) {
 	return dir, nil
 }
 
-func (b *bundle) addCRD(path string) error {
+// addCRD adds the versions of a CRD under its own group and, when one is given, under another.
+func (b *bundle) addCRD(path, also string) error {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("read CRD: %w", err)
@@ -111,12 +120,11 @@ func (b *bundle) addCRD(path string) error {
 		if err != nil {
 			return fmt.Errorf("schema %s of %s: %w", v.Name, path, err)
 		}
-		b.Types = append(b.Types, typeSchema{
-			Group:   crd.Spec.Group,
-			Version: v.Name,
-			Kind:    crd.Spec.Names.Kind,
-			Schema:  b.indexOf(schema),
-		})
+		for _, group := range []string{crd.Spec.Group, also} {
+			if group != "" {
+				b.Types = append(b.Types, typeSchema{Group: group, Version: v.Name, Kind: crd.Spec.Names.Kind, Schema: b.indexOf(schema)})
+			}
+		}
 	}
 	return nil
 }

@@ -1,0 +1,4 @@
+package latency
+
+// Running tells whether the client takes questions.
+func (c *Client) Running() bool { return c.running.Load() }
