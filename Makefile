@@ -3,6 +3,7 @@
 GO       ?= go
 PYTHON   ?= python3
 BIN      := bin/controlplane
+QUICK    := bin/quickstart
 ENVOY    := .tools/envoy
 VERSION  ?= 0.1.0-dev
 COMMIT   := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
@@ -28,8 +29,14 @@ help: ## list the targets
 
 .PHONY: run
 run: ## start everything on this machine from examples/quickstart, until Ctrl-C
-	@$(MAKE) --no-print-directory -j2 build tools
-	@$(BIN) run -f examples/quickstart
+	@$(MAKE) --no-print-directory -j2 quickstart tools
+	@$(QUICK) run -f examples/quickstart
+
+# Compiling is most of what a first `make run` waits for: this program is without what speaks to a cluster, and little is optimized in it.
+.PHONY: quickstart
+quickstart: ## build bin/quickstart: run, sim, translate, status and drain of bin/controlplane, sooner
+	@echo "building $(QUICK) ..."
+	@$(GO) build -tags quickstart -gcflags 'all=-l -dwarf=false' -ldflags '$(LDFLAGS)' -o $(QUICK) ./cmd/controlplane
 
 .PHONY: build
 build: ## build bin/controlplane

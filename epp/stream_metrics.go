@@ -1,6 +1,7 @@
 package epp
 
 import (
+	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -33,9 +34,12 @@ func newStreamMetrics(registerer prometheus.Registerer) (*streamMetrics, error) 
 	return m, registerAll(registerer, m.inFlight, m.duration, m.total)
 }
 
+// registerAll registers collectors. Two plugins may show the same one.
 func registerAll(registerer prometheus.Registerer, collectors ...prometheus.Collector) error {
 	for _, collector := range collectors {
-		if err := registerer.Register(collector); err != nil {
+		err := registerer.Register(collector)
+		var again prometheus.AlreadyRegisteredError
+		if err != nil && !(errors.As(err, &again) && again.ExistingCollector == collector) {
 			return err
 		}
 	}

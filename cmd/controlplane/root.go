@@ -23,7 +23,8 @@ Start with "controlplane run": it brings up everything on this machine.`,
 		SilenceErrors: true,
 	}
 	root.PersistentFlags().CountP("verbose", "v", "say more on standard error; twice for debugging")
-	root.AddCommand(newRun(), newServe(), newEPP(), newSim(), newTranslate(), newStatus(), newDrain())
+	root.AddCommand(newRun(), newSim(), newTranslate(), newStatus(), newDrain())
+	root.AddCommand(production()...)
 	return root
 }
 

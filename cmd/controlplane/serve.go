@@ -1,17 +1,17 @@
+//go:build !quickstart
+
 package main
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
-	"github.com/switchyard/switchyard/epp/config"
 	"github.com/switchyard/switchyard/internal/source/file"
 	"github.com/switchyard/switchyard/internal/stack"
 )
@@ -117,23 +117,4 @@ func waitForEnd(ctx context.Context, s *stack.Stack) {
 	case <-ctx.Done():
 	case <-s.Failed():
 	}
-}
-
-// loadPickerConfig reads an EndpointPickerConfig; no file means the default.
-func loadPickerConfig(path string) (*config.Config, error) {
-	if path == "" {
-		return config.Default(), nil
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("--config-file: %w", err)
-	}
-	cfg, err := config.Load(text)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	for _, w := range cfg.Warnings {
-		slog.Warn("endpoint picker configuration", "file", path, "warning", w)
-	}
-	return cfg, nil
 }

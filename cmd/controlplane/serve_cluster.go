@@ -1,3 +1,5 @@
+//go:build !quickstart
+
 package main
 
 import (
@@ -11,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/pflag"
 
+	"github.com/switchyard/switchyard/internal/apiserver"
 	"github.com/switchyard/switchyard/internal/cluster"
 	"github.com/switchyard/switchyard/internal/source"
 )
@@ -65,8 +68,8 @@ func (f *clusterFlags) connect(ctx context.Context, log *slog.Logger, registry *
 	if f.image == "" {
 		return nil, errors.New("--image: name the control plane's own image; fleets drain with it")
 	}
-	directLibraryLogs(log)
-	config, err := cluster.LoadConfig(f.kubeconfig)
+	apiserver.DirectLogs(log)
+	config, err := apiserver.Config(f.kubeconfig)
 	if err != nil {
 		return nil, err
 	}

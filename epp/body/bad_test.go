@@ -57,7 +57,7 @@ func TestBadBodies(t *testing.T) {
 func TestOddBodies(t *testing.T) {
 	body := `{"prompt":7,"model":"a","\u006do\u0064el" : "b\/\ud83d\ude00","prompt":"x","max_tokens":` + strings.Repeat("1", 1024) + `}`
 	r := scan(t, Completions, body, true)
-	if r.Model != "b/😀" || r.MaxTokens != 1<<63-1 || r.PromptBytes != 3 {
+	if r.Model != "b/😀" || r.MaxTokens != 1<<63-1 || r.PromptBytes != 4 {
 		t.Errorf("got %+v", r)
 	}
 	if got := body[r.ModelStart:r.ModelEnd]; got != `"b\/\ud83d\ude00"` {

@@ -41,13 +41,12 @@ func (r *Request) scanEngine(message []byte, kind string, lim Limits) error {
 	if c.broken && !r.Truncated {
 		return malformed(kind)
 	}
-	h := hasher{blocks: r.Blocks, size: lim.BlockBytes, left: lim.MaxPromptBytes}
+	h := r.hasher(lim)
 	switch {
 	case request.text != nil:
-		r.PromptBytes = len(request.text)
-		h.add(fieldPrompt, request.text, !request.cut)
+		h.raw(request.text)
 	case request.tokenized != nil:
-		if !r.hashIDs(&h, request) {
+		if !r.hashIDs(&h, request.tokenized) {
 			return malformed(kind)
 		}
 	case r.Truncated:
@@ -56,21 +55,27 @@ func (r *Request) scanEngine(message []byte, kind string, lim Limits) error {
 	default:
 		return &FieldError{Field: "input", Message: "not supported request inputType"}
 	}
-	r.Blocks = h.blocks
+	if request.cut {
+		h.stop()
+	}
+	h.end()
+	r.take(&h)
 	return nil
 }
 
 // hashIDs hashes the token ids of a TokenizedInput. Ids that are not packed are counted alone: nobody sends them so.
-func (r *Request) hashIDs(h *hasher, request engineRequest) bool {
-	c := cursor{rest: request.tokenized}
+func (r *Request) hashIDs(h *hasher, tokenized []byte) bool {
+	c := cursor{rest: tokenized}
 	for c.next() {
 		switch {
 		case c.number != tokenizedIDs:
 		case c.bytes == nil:
-			r.PromptBytes += tokenBytes
+			h.bytes += tokenBytes
 		default:
-			r.PromptBytes += tokenBytes * separators(c.bytes, varintEnds)
-			h.addTokens(fieldTokenIDs, c.bytes, varintEnds, !c.cut)
+			h.packed(c.bytes)
+			if c.cut {
+				h.stop()
+			}
 		}
 	}
 	return !c.broken || r.Truncated

@@ -84,9 +84,11 @@ func samplingFieldOf(name []byte) field {
 
 // value is where a field's value stands in the body.
 type value struct {
-	start, end int
-	kind       byte // its first byte; 0: there is none
-	cut        bool // the body ended within it
+	start, end uint32
+	from, to   uint32 // the parts noted of it
+	kind       byte   // its first byte; 0: there is none
+	cut        bool   // the body ended within it
+	overflow   bool   // it has more parts
 }
 
 // given tells whether there is a value, and it is not null.
@@ -141,24 +143,40 @@ func (s *scanner) readField(f field, depth int, vals *values) bool {
 	if f == noField {
 		return s.skipValue(depth)
 	}
-	kind := s.peek()
-	start := s.i
-	var ok bool
-	if f == fieldSamplingParams {
-		vals[fieldSamplingMaxTokens], vals[fieldSamplingMaxNewTokens] = value{}, value{}
-		if kind == '{' {
-			ok = s.readFields(depth+1, samplingFieldOf, vals)
-		} else {
-			ok = s.skipValue(depth)
-		}
-	} else {
-		s.watch.on = kind == '[' && hasMedia[f]
-		ok = s.skipValue(depth)
-		s.watch.on, s.watch.want = false, nothing
-	}
+	v := value{kind: s.peek(), from: uint32(len(s.parts))}
+	v.start = uint32(s.i)
+	ok := s.readKnown(f, v.kind, depth, vals)
 	if !ok && s.reason != endOfBody {
 		return false
 	}
-	vals[f] = value{start: start, end: s.i, kind: kind, cut: !ok}
+	v.end, v.to, v.cut, v.overflow = uint32(s.i), uint32(len(s.parts)), !ok, s.overflow
+	vals[f] = v
+	return ok
+}
+
+// readKnown walks over the value of a known field, in the way that notes what is wanted of it.
+func (s *scanner) readKnown(f field, kind byte, depth int, vals *values) bool {
+	switch f {
+	case fieldMessages:
+		return s.readMessages(depth)
+	case fieldSystem:
+		return s.readContent(depth, false)
+	case fieldPrompt, fieldText:
+		return s.readPrompts(depth)
+	case fieldSamplingParams:
+		vals[fieldSamplingMaxTokens], vals[fieldSamplingMaxNewTokens] = value{}, value{}
+		if kind == '{' {
+			return s.readFields(depth+1, samplingFieldOf, vals)
+		}
+	}
+	if kind != '[' || !hasMedia[f] {
+		return s.skipValue(depth)
+	}
+	s.watch.on = true
+	ok := s.skipValue(depth)
+	if s.watch.want != nothing && !ok {
+		s.parts[s.watch.last].cut = true // before its payload
+	}
+	s.watch.on, s.watch.want = false, nothing
 	return ok
 }

@@ -41,16 +41,16 @@ func TestScanFrames(t *testing.T) {
 		message string
 		want    Request
 	}{
-		{"text", GRPCGenerate, bytesField(1, "id") + bytesField(3, "hello world") + sampling + number(5, 1), Request{PromptBytes: 11, MaxTokens: 77, Stream: true}},
+		{"text", GRPCGenerate, bytesField(1, "id") + bytesField(3, "hello world") + sampling + number(5, 1), Request{PromptBytes: 12, MaxTokens: 77, Stream: true}},
 		{"tokens", GRPCGenerate, ids(100) + number(5, 0), Request{PromptBytes: 400}},
 		{"tokens that are not packed", GRPCGenerate, bytesField(2, number(2, 300)+number(2, 5)), Request{PromptBytes: 8}},
 		{"no tokens", GRPCGenerate, bytesField(2, ""), Request{}},
-		{"the last input counts", GRPCGenerate, ids(100) + bytesField(3, "hello"), Request{PromptBytes: 5}},
+		{"the last input counts", GRPCGenerate, ids(100) + bytesField(3, "hello"), Request{PromptBytes: 8}},
 		{"images", GRPCGenerate, ids(9) + bytesField(7, bytesField(5, "")+bytesField(5, number(1, 4))+bytesField(6, "hash")), Request{PromptBytes: 36, Images: 2, Multimodal: true}},
 		{"embed", GRPCEmbed, bytesField(1, "id") + ids(3), Request{PromptBytes: 12}},
 		{"vertex", VertexChat, bytesField(1, "endpoint") + bytesField(2, bytesField(1, "application/json")+bytesField(2, inner)),
-			Request{Model: "m", Stream: true, MaxTokens: 5, CacheSalt: "s", Images: 1, Multimodal: true, PromptBytes: len(`[{"content":[{"image_url":}]}]`) + 900}},
-		{"vertex, no model", VertexRawPredict, bytesField(2, bytesField(2, `{"input":"x","max_output_tokens":9}`)), Request{MaxTokens: 9, PromptBytes: 3}},
+			Request{Model: "m", Stream: true, MaxTokens: 5, CacheSalt: "s", Images: 1, Multimodal: true, PromptBytes: 900}},
+		{"vertex, no model", VertexRawPredict, bytesField(2, bytesField(2, `{"input":"x","max_output_tokens":9}`)), Request{MaxTokens: 9, PromptBytes: len(`[{"input":"x"}]`) + 1}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			body := frame(tc.message)
@@ -132,13 +132,13 @@ func TestTokenBlocks(t *testing.T) {
 		}
 	}
 	short := Limits{MaxPromptBytes: 200, BlockBytes: 64}
-	for _, n := range []int{49, 50, 51, 500} {
+	for _, n := range []int{30, 47, 48, 49, 500} {
 		r := &Request{}
 		if err := Scan(GRPCGenerate, []byte(frame(ids(n))), true, short, r); err != nil {
 			t.Fatal(err)
 		}
-		if want := map[int]int{49: 4, 50: 4, 51: 3, 500: 3}[n]; len(r.Blocks) != want {
-			t.Errorf("%d tokens with room for 50: %d blocks, want %d", n, len(r.Blocks), want)
+		if want := map[int]int{47: 3, 48: 3, 49: 3, 500: 3, 30: 2}[n]; len(r.Blocks) != want || r.PromptBytes != 4*n {
+			t.Errorf("%d tokens with room for three blocks: %d blocks, want %d; %d bytes", n, len(r.Blocks), want, r.PromptBytes)
 		}
 	}
 	a, b := scan(t, GRPCGenerate, frame(ids(100)), true), scan(t, GRPCGenerate, frame(ids(120)), true)

@@ -1,33 +1,10 @@
 package body
 
-import (
-	"github.com/zeebo/xxh3"
-)
-
-// medium is a kind of part that is no text.
-type medium uint8
-
-const (
-	image medium = iota
-	video
-	audio
-)
-
-// media is a part of a message that is no text: a URL, or the bytes themselves in base64.
-type media struct {
-	medium medium
-	start  int // of the string that holds it, quotes included
-	end    int // start: there is none
-}
-
-// hasMedia has the fields whose values may have such parts.
-var hasMedia = [fieldCount]bool{fieldMessages: true, fieldInput: true, fieldItems: true}
-
-// watch notes the media of a value while the scanner walks over it.
+// watch notes, while the scanner walks over JSON of any form, the parts of it that are no text.
 type watch struct {
-	found  []media
 	on     bool
 	want   wanted
+	last   int  // index of the part whose payload is wanted
 	depth  int  // of the object that has the payload, for insideObject
 	source bool // an image of Anthropic's API is announced; its payload is in "source"
 	parent int  // depth of the part that announces it
@@ -41,6 +18,9 @@ const (
 	nextValue           // is the next value, or in the object that is
 	insideObject        // is the member "url" or "data" of an object
 )
+
+// hasMedia has the fields whose values are hashed as JSON and may have such parts.
+var hasMedia = [fieldCount]bool{fieldInput: true, fieldItems: true}
 
 // noteMedia looks at the name of a member, whose value the scanner is about to walk over.
 func (s *scanner) noteMedia(name []byte, depth int) {
@@ -57,11 +37,11 @@ func (s *scanner) noteMedia(name []byte, depth int) {
 			w.want = nextValue
 		}
 	case "image_url":
-		w.add(image, s.i)
+		s.expect(image)
 	case "video_url":
-		w.add(video, s.i)
+		s.expect(video)
 	case "audio_url", "input_audio":
-		w.add(audio, s.i)
+		s.expect(audio)
 	case "type":
 		announced := s.peek() == '"' && startsWith(s.b[s.i:], `"image"`)
 		if announced || depth <= w.parent {
@@ -69,7 +49,7 @@ func (s *scanner) noteMedia(name []byte, depth int) {
 		}
 	case "source":
 		if w.source && depth == w.parent {
-			w.add(image, s.i)
+			s.expect(image)
 		}
 	}
 }
@@ -78,9 +58,13 @@ func startsWith(b []byte, prefix string) bool {
 	return len(b) >= len(prefix) && string(b[:len(prefix)]) == prefix
 }
 
-func (w *watch) add(m medium, at int) {
-	w.found = append(w.found, media{medium: m, start: at, end: at})
-	w.want, w.depth, w.source = nextValue, 0, false
+// expect notes a part whose payload is still to come.
+func (s *scanner) expect(k kind) {
+	w := &s.watch
+	w.source = false
+	if w.last = s.note(part{kind: k, start: uint32(s.i), end: uint32(s.i)}); w.last >= 0 {
+		w.want, w.depth = nextValue, 0
+	}
 }
 
 // open notes that an object or array begins, whose members are at this depth.
@@ -90,45 +74,42 @@ func (w *watch) open(depth int) {
 	}
 }
 
-// payload takes a string that was walked over.
-func (w *watch) payload(start, end int) {
-	if w.want == nextValue {
-		last := &w.found[len(w.found)-1]
-		last.start, last.end = start, end
-		w.want, w.depth = nothing, 0
+// payload takes a string that was walked over, its quotes included.
+func (s *scanner) payload(start int, whole bool) {
+	w := &s.watch
+	if w.want != nextValue {
+		return
+	}
+	w.want, w.depth = nothing, 0
+	last := &s.parts[w.last]
+	last.start, last.end, last.escaped, last.cut = uint32(start+1), uint32(s.i-1), s.escaped, !whole
+	if !whole {
+		last.end = uint32(s.i)
 	}
 }
 
-// hashText hashes a field of text. A part that is no text counts, and is hashed, as the tokens it becomes: bytes of a file are
-// no text.
-func (r *Request) hashText(h *hasher, body []byte, f field, v value) {
-	from := v.start
-	for _, m := range r.media {
-		if m.start < v.start || m.start >= v.end && !(v.cut && m.start == v.end) {
-			continue
+// hashMedium hashes a part that is no text as the tokens it becomes: bytes of a file are no text.
+func (r *Request) hashMedium(h *hasher, body []byte, p part) {
+	r.count(p.kind)
+	payload := body[p.start:p.end]
+	tokens := defaultTokens
+	if p.kind == image {
+		var plain [headerBytes * 2]byte
+		head := payload
+		if p.escaped {
+			head = plain[:copyText(plain[:], payload)]
 		}
-		r.count(m.medium)
-		tokens := defaultTokens
-		if m.end > m.start {
-			payload := body[m.start:m.end]
-			cut := v.cut && m.end == v.end
-			if m.medium == image {
-				tokens = imageTokens(payload)
-			}
-			h.add(f, body[from:m.start], true)
-			h.addMedia(xxh3.Hash(payload), tokens*tokenBytes, !cut)
-			r.PromptBytes += m.start - from
-			from = m.end
-		}
-		r.PromptBytes += tokens * tokenBytes
+		tokens = imageTokens(head)
 	}
-	r.PromptBytes += v.end - from
-	h.add(f, body[from:v.end], !v.cut)
+	if p.cut {
+		h.stop()
+	}
+	h.placeholder(payload, p.escaped, tokens)
 }
 
-func (r *Request) count(m medium) {
+func (r *Request) count(k kind) {
 	r.Multimodal = true
-	switch m {
+	switch k {
 	case image:
 		r.Images++
 	case video:

@@ -109,18 +109,19 @@ func TestMediaCountAsTokens(t *testing.T) {
 		return scan(t, ChatCompletions, `{"model":"m","messages":[{"content":[{"type":"text","text":"`+before+`"},{"image_url":{"url":"`+image+`"}},{"text":"`+after+`"}]}]}`, true)
 	}
 	image := picture(t, "png", 640, 480)
-	r, small := chat("a", image, "b"), chat("a", "u", "b")
-	if want := small.PromptBytes + (300-225)*4; r.PromptBytes != want || r.PromptBytes > 1400 {
+	before := strings.Repeat("before ", 12)
+	r, small := chat(before, image, "b"), chat(before, "u", "b")
+	if want := small.PromptBytes + (300-225)*4; r.PromptBytes != want || r.PromptBytes != len(before)+1200+4 {
 		t.Errorf("%d prompt bytes, want %d", r.PromptBytes, want)
 	}
-	if n := len(r.Blocks); n < 1200/64 || n > 1400/64+3 {
+	if n := len(r.Blocks); n != r.PromptBytes/64+1 {
 		t.Errorf("%d blocks of 64 bytes", n)
 	}
-	other := chat("a", image[:len(image)-8]+"AAAAAAAA", "b")
-	if len(r.Blocks) != len(other.Blocks) || r.Blocks[0] != other.Blocks[0] || r.Blocks[2] == other.Blocks[2] || slices.Contains(other.Blocks, r.Blocks[len(r.Blocks)-1]) {
-		t.Error("another image does not change the blocks from it on")
+	other := chat(before, image[:len(image)-8]+"AAAAAAAA", "b")
+	if len(r.Blocks) != len(other.Blocks) || r.Blocks[0] != other.Blocks[0] || r.Blocks[1] == other.Blocks[1] || r.Blocks[2] == other.Blocks[2] {
+		t.Error("another image does not change the blocks that it is in")
 	}
-	longer := chat("a", image, "b and more")
+	longer := chat(before, image, "b and more")
 	if !slices.Equal(longer.Blocks[:len(r.Blocks)-1], r.Blocks[:len(r.Blocks)-1]) {
 		t.Error("what comes after an image changes the blocks before")
 	}

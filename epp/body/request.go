@@ -4,7 +4,7 @@ import "strconv"
 
 // Limits bound what is hashed.
 type Limits struct {
-	MaxPromptBytes int // bytes of prompt hashed at most; 0: no hashes
+	MaxPromptBytes int // bytes of prompt hashed at most, in whole blocks; 0: no hashes
 	BlockBytes     int // bytes per block: tokens per block x 4; 0: no hashes
 }
 
@@ -14,8 +14,8 @@ type Request struct {
 	Model     string
 	Stream    bool
 	MaxTokens int64 // most tokens the client wants generated; 0: not given
-	// PromptBytes is the size of the prompt values seen, hashed or not, at four bytes per token: text is as long as it stands
-	// in the body, a token id counts four, and an image what its pixels make.
+	// PromptBytes is the size of the prompts seen, hashed or not, at four bytes per token: text is as long as it is in UTF-8 (or,
+	// beyond what is hashed, as it stands in the body), a token id counts four, and an image what its pixels make.
 	PromptBytes int
 	CacheSalt   string
 	Truncated   bool // the body ended before its JSON did
@@ -24,21 +24,25 @@ type Request struct {
 	ModelStart, ModelEnd int
 	// Images, Videos and Audios count the parts of the messages that are no text.
 	Images, Videos, Audios int
-	Multimodal             bool     // there are such parts
-	Blocks                 []uint64 // chained block hashes, without model and salt: see prefix.Seed
+	Multimodal             bool // there are such parts
+	// Blocks are hashes of the contents of the prompt's blocks, each by itself: prefix.Chain makes keys of them.
+	Blocks []uint64
+	// Prompts is where each of several prompts ends in Blocks; empty: there is one at most.
+	Prompts []int
 
-	lastModel string  // kept over Reset: the same model again needs no new string
-	media     []media // of all fields, in the order of the body
+	lastModel string   // kept over Reset: the same model again needs no new string
+	parts     []part   // of all fields, in the order of the body
+	marks     []uint32 // where escapes stand in the strings of parts
+	batch     []byte   // memory of the hasher
 }
 
 // Reset empties the request; it keeps the memory of Blocks.
 func (r *Request) Reset() {
-	const keptMedia = 1024
-	kept := r.media[:0]
-	if cap(kept) > keptMedia {
+	kept := r.parts[:0]
+	if cap(kept) > keptParts {
 		kept = nil
 	}
-	*r = Request{Blocks: r.Blocks[:0], lastModel: r.lastModel, media: kept}
+	*r = Request{Blocks: r.Blocks[:0], Prompts: r.Prompts[:0], lastModel: r.lastModel, parts: kept, marks: r.marks[:0], batch: r.batch}
 }
 
 // SyntaxError is a body that is not a JSON object.

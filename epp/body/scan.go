@@ -46,14 +46,14 @@ func Scan(api API, body []byte, complete bool, lim Limits, dst *Request) error {
 
 func (r *Request) scanJSON(api API, body []byte, complete bool, lim Limits) error {
 	var vals values
-	s := scanner{b: body, watch: watch{found: r.media}}
+	s := scanner{b: body, parts: r.parts, marks: r.marks}
 	if !s.readBody(&vals) {
 		if s.reason != endOfBody || complete {
 			return &SyntaxError{Offset: s.i, Reason: s.reason}
 		}
 		r.Truncated = true
 	}
-	r.media = s.watch.found
+	r.parts, r.marks = s.parts, s.marks
 	if api == Detect {
 		api = detect(&vals)
 	}
@@ -116,7 +116,7 @@ func (r *Request) readModel(body []byte, v value, shape *shape) error {
 		r.lastModel = text(v.in(body), r.lastModel)
 		r.Model = r.lastModel
 		if !shape.modelFixed {
-			r.ModelStart, r.ModelEnd = v.start, v.end
+			r.ModelStart, r.ModelEnd = int(v.start), int(v.end)
 		}
 	case v.given() && !v.cut, !r.Truncated && !shape.modelOptional:
 		return &FieldError{Field: "model", Message: "model not found in request body"}
@@ -134,22 +134,4 @@ func readSalt(body []byte, v value) string {
 	}
 	sum := xxh3.Hash128(raw).Bytes()
 	return hex.EncodeToString(sum[:])
-}
-
-// hashPrompt hashes the parts of the prompt in their own order.
-func (r *Request) hashPrompt(body []byte, shape *shape, vals *values, lim Limits) {
-	h := hasher{blocks: r.Blocks, size: lim.BlockBytes, left: lim.MaxPromptBytes}
-	for _, f := range shape.prompt {
-		v := vals[f]
-		if !v.given() {
-			continue
-		}
-		if isTokenList(v.in(body)) {
-			h.addTokens(f, v.in(body), commas, !v.cut)
-			r.PromptBytes += tokenBytes * tokensIn(v.in(body))
-			continue
-		}
-		r.hashText(&h, body, f, v)
-	}
-	r.Blocks = h.blocks
 }

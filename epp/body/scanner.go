@@ -38,6 +38,11 @@ type scanner struct {
 	reason  string
 	escaped bool // the string walked over last has escapes in it
 	watch   watch
+
+	parts    []part
+	marks    []uint32 // where escapes stand in the strings of parts
+	marking  bool     // the string is one of those
+	overflow bool     // there are more parts than there is room for
 }
 
 func (s *scanner) fail(reason string) bool {

@@ -3,6 +3,7 @@ package body
 // shape is what is known of the bodies of an API.
 type shape struct {
 	prompt        []field // parts of the prompt, in the order in which they are hashed
+	labelled      bool    // they are hashed as a list of objects, one for each
 	maxTokens     []field // limits on generated tokens, the first given wins
 	salt          field   // noField: has none
 	saltError     string  // what to say of a salt that is no string; "": it is ignored
@@ -99,7 +100,8 @@ var chatShape = shape{
 }
 
 var responsesShape = shape{
-	prompt:    []field{fieldTools, fieldInstructions, fieldInput},
+	prompt:    []field{fieldInstructions, fieldTools, fieldInput},
+	labelled:  true,
 	maxTokens: []field{fieldMaxOutputTokens},
 	salt:      fieldCacheSalt,
 	required:  []field{fieldInput},

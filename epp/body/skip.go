@@ -52,7 +52,7 @@ func (s *scanner) skipValue(depth int) bool {
 			start := s.i
 			s.i++
 			ok := s.skipString()
-			s.watch.payload(start, s.i)
+			s.payload(start, ok)
 			if !ok {
 				return false
 			}

@@ -42,6 +42,9 @@ func (s *scanner) skipString() bool {
 				break
 			}
 			s.escaped = true
+			if s.marking {
+				s.mark(i)
+			}
 			i += 2
 		}
 		for i < len(b) && b[i] >= ' ' && b[i] != '"' && b[i] != '\\' {
@@ -62,6 +65,9 @@ func (s *scanner) skipString() bool {
 			return true
 		case '\\':
 			s.escaped = true
+			if s.marking {
+				s.mark(i)
+			}
 			if !s.skipEscape() {
 				return false
 			}

@@ -1,10 +1,12 @@
 package body
 
 import (
+	"bytes"
 	"encoding/binary"
+	"math"
 	"math/bits"
 
-	"github.com/zeebo/xxh3"
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // tokenBytes is what a token counts in PromptBytes and in Limits.
@@ -55,9 +57,6 @@ func isTokenList(raw []byte) bool {
 	return false
 }
 
-// tokensIn counts the ids of a list of token ids.
-func tokensIn(raw []byte) int { return separators(raw, commas) + 1 }
-
 func separators(b []byte, sep separator) (n int) {
 	for len(b) > 0 {
 		n += bits.OnesCount64(sep.in(eight(b)))
@@ -66,70 +65,96 @@ func separators(b []byte, sep separator) (n int) {
 	return n
 }
 
-// afterNth is the number of bytes up to and with the nth separator, or all of them and false.
-func afterNth(b []byte, n int, sep separator) (int, bool) {
-	for i := 0; i < len(b); i += 8 {
-		m := sep.in(eight(b[i:]))
-		if c := bits.OnesCount64(m); c < n {
-			n -= c
-			continue
+// tokenList adds a JSON list of token ids, or each of a list of such lists as a prompt of its own. What is no token id ends
+// what is hashed, and so does an id that may have been cut.
+func (h *hasher) tokenList(raw []byte) {
+	i := 0
+	for i < len(raw) && !h.stopped {
+		switch c := raw[i]; c {
+		case '[', ',', ' ', '\n', '\t', '\r':
+			i++
+		case ']':
+			i++
+			h.end()
+		default:
+			if next := h.tokens(raw, i); next > i {
+				i = next
+			} else {
+				h.stop()
+			}
 		}
-		for ; n > 1; n-- {
-			m &= m - 1
-		}
-		return i + bits.TrailingZeros64(m)>>3 + 1, true
 	}
-	return len(b), false
+	if rest := bytes.Trim(raw[i:], "[], \n\t\r"); len(rest) > 0 {
+		h.bytes += tokenBytes * (separators(rest, commas) + 1)
+	}
 }
 
-// addTokens hashes a list of token ids, as many to a block as a block has tokens, in the form in which they stand there.
-func (h *hasher) addTokens(f field, list []byte, sep separator, whole bool) {
-	if h.size < tokenBytes || h.left <= 0 {
-		return
-	}
-	last, perBlock := chain(h.last, fieldSeeds[f]), h.size/tokenBytes
-	for h.left >= h.size {
-		n, full := afterNth(list, perBlock, sep)
-		if !full {
+// tokens adds the ids of a list from byte i on, one after the other as long as nothing but a comma, and a space, is between
+// them, and gives where it stopped.
+func (h *hasher) tokens(raw []byte, i int) int {
+	for !h.stopped {
+		id, n := tokenID(raw[i:])
+		if n == 0 {
 			break
 		}
-		last = chain(last, xxh3.Hash(list[:n]))
-		h.blocks = append(h.blocks, last)
-		h.left -= h.size
-		list = list[n:]
+		i += n
+		h.bytes += tokenBytes
+		h.token(id)
+		if raw[i] == ',' {
+			i++
+			if i < len(raw) && raw[i] == ' ' {
+				i++
+			}
+		}
 	}
-	rest := separators(list, sep) * tokenBytes
-	if sep == commas {
-		rest += tokenBytes
-	}
-	if len(list) > 0 && whole && rest <= h.left {
-		last = chain(last, xxh3.Hash(list))
-		h.blocks = append(h.blocks, last)
-	}
-	h.left -= min(rest, h.left)
-	h.last = last
+	return i
 }
 
-// addMedia hashes a part that is no text as n bytes of placeholder; of one that is not whole nothing can be said, nor of what
-// comes after it.
-func (h *hasher) addMedia(sum uint64, n int, whole bool) {
-	if h.size <= 0 || h.left <= 0 {
-		return
+// tokenID reads the number at the beginning of b; n is 0 if it is no token id, or if b ends before it is sure to end.
+func tokenID(b []byte) (id uint32, n int) {
+	if len(b) >= 8 {
+		const ones = 0x0101010101010101
+		w := binary.LittleEndian.Uint64(b) ^ '0'*ones
+		noDigit := (w&(0x7f*ones) + 0x76*ones | w) & topBits
+		n = bits.TrailingZeros64(noDigit) >> 3
+		if n > 0 && n < 8 && endsNumber[b[n]] {
+			// The digits go to the top, zeros before them; then neighbours are joined: ones and tens, hundreds, ten thousands.
+			w <<= 64 - 8*n
+			w = w*10 + w>>8
+			w = w&0x00ff00ff00ff00ff*100 + w>>16&0x00ff00ff00ff00ff
+			w = w&0x0000ffff0000ffff*10_000 + w>>32&0x0000ffff
+			return uint32(w), n
+		}
 	}
-	if !whole {
-		h.left = 0
-		return
+	return longTokenID(b)
+}
+
+// endsNumber has the bytes that may stand after a number of a list.
+var endsNumber = [256]bool{',': true, ']': true, ' ': true, '\n': true, '\t': true, '\r': true}
+
+func longTokenID(b []byte) (id uint32, n int) {
+	total := uint64(0)
+	for n < len(b) && b[n]-'0' <= 9 && total <= math.MaxUint32 {
+		total = total*10 + uint64(b[n]-'0')
+		n++
 	}
-	if n > h.left {
-		n, whole = h.left, false
+	if n == len(b) || !endsNumber[b[n]] || total > math.MaxUint32 {
+		return 0, 0
 	}
-	h.left -= n
-	for ; n >= h.size; n -= h.size {
-		h.last = chain(h.last, sum)
-		h.blocks = append(h.blocks, h.last)
+	return uint32(total), n
+}
+
+// packed adds token ids as protobuf packs them.
+func (h *hasher) packed(ids []byte) {
+	for len(ids) > 0 && !h.stopped {
+		id, n := protowire.ConsumeVarint(ids)
+		if n < 0 {
+			h.stop()
+			break
+		}
+		ids = ids[n:]
+		h.bytes += tokenBytes
+		h.token(uint32(id))
 	}
-	if n > 0 && whole {
-		h.last = chain(h.last, sum+uint64(n))
-		h.blocks = append(h.blocks, h.last)
-	}
+	h.bytes += tokenBytes * separators(ids, varintEnds)
 }

@@ -29,6 +29,9 @@ func compile(doc *document) (*Config, error) {
 	if err := c.buildPlugins(doc.Plugins); err != nil {
 		return nil, err
 	}
+	if err := c.addProducers(); err != nil {
+		return nil, err
+	}
 	if err := c.checkPrecisePrefix(); err != nil {
 		return nil, err
 	}

@@ -206,7 +206,7 @@ func (w *work) schedule(ctx context.Context, step tracing.Step) (Decision, error
 	}
 	best := chosen[0]
 	held := cycle.PrefixBlocks[best]
-	if w.asked.IfAvailable && held == 0 {
+	if w.asked.IfAvailable && w.asked.HasBody && held == 0 {
 		options.Metrics.CountAttempt(w.target, nil)
 		return Decision{}, notCached()
 	}
@@ -234,7 +234,7 @@ func (w *work) prepare(ctx context.Context, cycle *scheduling.Cycle) {
 	}
 	cycle.KeepScores = w.director.options.Scores
 	cycle.BlockTokens = w.blockTokens
-	cycle.Keys = prefix.Chain(cycle.Keys, prefix.Seed(w.target, w.body.CacheSalt), w.body.Blocks)
+	cycle.Keys = prefix.Chain(cycle.Keys, prefix.Seed(w.target, w.body.CacheSalt), w.body.Blocks, w.body.Prompts...)
 	cycle.Match(w.x.pool.Index())
 }
 

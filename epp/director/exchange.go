@@ -47,6 +47,7 @@ type Exchange struct {
 	followed    []scheduling.Followed
 	trace       *tracing.Request // nil: not traced
 	keys        []uint64
+	prompts     []int // where each of several prompts ends in keys
 	tokens      int64
 	size        int64         // of the answer's body, bytes
 	worked      time.Duration // on the answer
@@ -72,20 +73,22 @@ func (x *Exchange) Trace(asked *Request) {
 func (x *Exchange) place(cycle *scheduling.Cycle, chosen []int, prompt int) {
 	matched := cycle.Approximate()
 	x.keys = slices.Clone(matched.Keys[:min(len(matched.Keys), keptKeys)])
+	prompts := cycle.Request.Prompts
+	x.prompts = append(x.prompts, prompts[:min(len(prompts), keptKeys)]...)
 	x.placed = cycle.Now
 	x.tokens = uncached(cycle, chosen[0], prompt)
 	for _, stage := range cycle.Stages() {
 		endpoint, work := cycle.Candidates[stage.Candidate], int64(0)
 		if stage.Name == scheduling.StagePrefill {
 			work, x.tokens = uncached(cycle, stage.Candidate, prompt), 0
-			x.pool.Index().Add(endpoint.Server, matched.Keys)
+			x.pool.Index().Add(endpoint.Server, matched.Keys, prompts...)
 		}
 		x.stages = append(x.stages, endpoint.Begin(work))
 	}
 	x.endpoint = cycle.Candidates[chosen[0]]
 	x.destination = cycle.Destination(chosen[0])
 	x.flight = x.endpoint.Begin(x.tokens)
-	x.pool.Index().Add(x.endpoint.Server, matched.Keys)
+	x.pool.Index().Add(x.endpoint.Server, matched.Keys, prompts...)
 	x.ticket.Placed()
 }
 
@@ -121,7 +124,7 @@ func (x *Exchange) Served(address string) {
 			x.flight.End()
 			x.flight = endpoint.Begin(x.tokens)
 			x.endpoint = endpoint
-			x.pool.Index().Add(endpoint.Server, x.keys)
+			x.pool.Index().Add(endpoint.Server, x.keys, x.prompts...)
 			return
 		}
 	}

@@ -16,6 +16,7 @@ type exclusive struct {
 	grpc.ServerStream
 	mu    sync.Mutex
 	taken *director.Refusal
+	over  bool
 }
 
 var errTaken = status.Error(codes.Aborted, "the request was taken back")
@@ -34,15 +35,16 @@ func (s *exclusive) SendMsg(message any) error {
 func (s *exclusive) takeBack(no *director.Refusal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.taken == nil {
+	if s.taken == nil && !s.over {
 		s.taken = no
 		_ = s.ServerStream.SendMsg(refusalAnswer(no))
 	}
 }
 
-// takenBack is the answer that ended the request before it was served in full, nil when none did.
-func (s *exclusive) takenBack() *director.Refusal {
+// end gives the answer that ended the request before it was served in full, nil when none did. None does from then on: the stream is over.
+func (s *exclusive) end() *director.Refusal {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.over = true
 	return s.taken
 }

@@ -61,6 +61,9 @@ func (h *leanHandler) handle(stream *exclusive, f *frame) (done bool, err error)
 			x.Rename = nil
 			if x.Streamed {
 				x.Answering(time.Now())
+			} else {
+				// Nothing more may come of a whole answer: a proxy that waits for this message forgets the trailers meanwhile.
+				x.Complete = true
 			}
 		}
 		return false, stream.SendMsg(h.service.answerHeaders(x, f))

@@ -81,7 +81,7 @@ func startPicker(t *testing.T, with settings) *picker {
 		t.Fatal(err)
 	}
 	p.service = extproc.New(extproc.Options{Director: director.New(director.Options{Pools: p.pools, Config: compiled, Metrics: series, Scores: with.scores,
-		Rules: func() *objective.Rules { return with.rules }}), Config: compiled, DefaultPool: with.defaultPool, MaxBody: with.maxBody, Logger: slog.New(slog.DiscardHandler)})
+		Rules: func() *objective.Rules { return with.rules }}), Config: compiled, DefaultPool: with.defaultPool, MaxBody: with.maxBody, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	p.server = grpc.NewServer(grpc.ForceServerCodecV2(extproc.Codec()), grpc.MaxRecvMsgSize(80<<20), grpc.WaitForHandlers(true))
 	p.service.Register(p.server)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

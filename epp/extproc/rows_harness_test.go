@@ -1,16 +1,17 @@
 package extproc_test
 
 import (
+	"encoding/binary"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	aiv3 "github.com/envoyproxy/go-control-plane/envoy/data/ai/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
-
-	"github.com/switchyard/switchyard/epp/config"
-	"github.com/switchyard/switchyard/epp/scheduling"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
 // protocols are those that the picker speaks; tests named Rows go through the tables of what it promises in each of them.
@@ -190,87 +191,41 @@ func expectExactRefusal(t *testing.T, response *extprocv3.ProcessingResponse, st
 	}
 }
 
-// witness is an admitter that notes what a decision is made by.
-type witness struct {
-	mu    sync.Mutex
-	seen  []seenCycle
-	wants []string
-}
-
-// seenCycle is what plugins are told of a request.
-type seenCycle struct {
-	pool, model, target, fairness, id string
-	ttft, tpot                        time.Duration
-	priority                          int
-	headers                           map[string]string
-	maxTokens                         int64
-	salt                              string
-	stream                            bool
-	candidates                        int
-}
-
-// watched are the headers that the witness asks for.
-var watched = []string{"x-watched", "x-session-id"}
-
-// theWitness is the only one; tests of this package run one after the other.
-var theWitness = &witness{wants: watched}
-
-func init() {
-	config.RegisterAdmitter("test-witness", func([]byte) (*witness, error) { return theWitness, nil })
-}
-
-// RequestHeaders implements scheduling.HeaderReader.
-func (w *witness) RequestHeaders() []string { return w.wants }
-
-// Admit implements scheduling.Admitter.
-func (w *witness) Admit(c *scheduling.Cycle) error {
-	seen := seenCycle{pool: c.Pool, model: c.Request.Model, target: c.TargetModel, fairness: c.Fairness, id: c.RequestID, ttft: c.TTFT, tpot: c.TPOT,
-		priority: c.Priority, headers: map[string]string{}, maxTokens: c.Request.MaxTokens, salt: c.Request.CacheSalt, stream: c.Request.Stream,
-		candidates: len(c.Candidates)}
-	for _, header := range c.Headers {
-		seen.headers[header.Name] = header.Value
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.seen = append(w.seen, seen)
-	return nil
-}
-
-// last is what was seen of the latest request; it is forgotten with that.
-func (w *witness) last(t *testing.T) seenCycle {
-	t.Helper()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.seen) == 0 {
-		t.Fatal("no request came to a decision")
-	}
-	seen := w.seen[len(w.seen)-1]
-	w.seen = nil
-	return seen
-}
-
-const header = `apiVersion: llm-d.ai/v1alpha1
-kind: EndpointPickerConfig
-`
-
-// witnessed is a configuration with the witness and every parser.
-const witnessed = header + `
-plugins:
-- {type: queue-scorer}
-- {type: test-witness}
-- {type: openai-parser}
-- {type: anthropic-parser}
-- {type: vllmhttp-parser}
-- {type: sglanghttp-parser}
-- {type: vllmgrpc-parser}
-- {type: vertexai-parser}
-- {type: passthrough-parser}
-requestHandler:
-  parsers: [{pluginRef: openai-parser}, {pluginRef: anthropic-parser}, {pluginRef: vllmhttp-parser}, {pluginRef: sglanghttp-parser},
-    {pluginRef: vllmgrpc-parser}, {pluginRef: vertexai-parser}, {pluginRef: passthrough-parser}]
-`
-
 // bothValues is a header with a raw value and another string beside it.
 func bothValues(name, raw, text string) *corev3.HeaderValue {
 	return &corev3.HeaderValue{Key: name, RawValue: []byte(raw), Value: text}
+}
+
+// grpcFrame is a message as gRPC puts it on the wire.
+func grpcFrame(message string) string {
+	return string(append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message))), message...))
+}
+
+// protoText is a field of a protobuf message that has a length.
+func protoText(number protowire.Number, value string) string {
+	return string(protowire.AppendString(protowire.AppendTag(nil, number, protowire.BytesType), value))
+}
+
+// protoNumber is a field of a protobuf message that is a number.
+func protoNumber(number protowire.Number, value uint64) string {
+	return string(protowire.AppendVarint(protowire.AppendTag(nil, number, protowire.VarintType), value))
+}
+
+// vertexChat is a request of Vertex AI that wraps JSON.
+func vertexChat(inner string) string {
+	return grpcFrame(protoText(1, "endpoint") + protoText(2, protoText(1, "application/json")+protoText(2, inner)))
+}
+
+func day(n int) time.Time { return time.Date(2026, 1, 1+n, 0, 0, 0, 0, time.UTC) }
+
+// reported is the end of an answer with the proxy's own count of its tokens.
+func reported(t *testing.T, input, output uint64) *extprocv3.ProcessingRequest {
+	t.Helper()
+	usage, err := anypb.New(&aiv3.TokenUsage{InputTokens: wrapperspb.UInt64(input), OutputTokens: wrapperspb.UInt64(output)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	trailers := responseTrailers()
+	trailers.MetadataContext = &corev3.Metadata{TypedFilterMetadata: map[string]*anypb.Any{"envoy.ai.token_usage": usage}}
+	return trailers
 }

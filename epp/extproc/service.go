@@ -88,7 +88,7 @@ func (s *Service) process(raw grpc.ServerStream) (err error) {
 	stream := &exclusive{ServerStream: raw}
 	x := s.options.Director.Begin(pool, time.Now())
 	defer func() {
-		if no := stream.takenBack(); no != nil {
+		if no := stream.end(); no != nil {
 			x.Refused(no)
 		}
 		x.End()

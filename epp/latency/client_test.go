@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -101,6 +104,9 @@ func TestWrongAnswers(t *testing.T) {
 		err := client.Predict(context.Background(), prompts(1, 2), out)
 		if latency.Outcome(err) != "bad_answer" || out[0].TTFT != -9 {
 			t.Errorf("%s: %v, error %v", name, out, err)
+		}
+		if name == "longer than all" && !strings.Contains(err.Error(), "longer than") {
+			t.Errorf("%s: error %v", name, err)
 		}
 	}
 }
@@ -202,4 +208,53 @@ func TestPredictAfterTheEnd(t *testing.T) {
 	if err := client.Predict(context.Background(), prompts(1), make([]latency.Prediction, 1)); !errors.Is(err, latency.ErrAway) {
 		t.Errorf("error %v", err)
 	}
+}
+
+func TestFailuresCountInARowOnly(t *testing.T) {
+	f := newFake(t)
+	client := running(t, nil, f)
+	for n := range 12 {
+		fails := n%3 != 2
+		f.answering(func(w http.ResponseWriter, _ []row) bool {
+			if fails {
+				w.WriteHeader(500)
+			}
+			return fails
+		})
+		err := client.Predict(context.Background(), prompts(1), make([]latency.Prediction, 1))
+		if errors.Is(err, latency.ErrAway) || (err != nil) != fails {
+			t.Fatalf("question %d: %v", n, err)
+		}
+	}
+}
+
+func TestConnectionsAreClosedAtTheEnd(t *testing.T) {
+	var open atomic.Int64
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"predictions":[{"ttft_ms":1,"tpot_ms":1}]}`)
+	}))
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			open.Add(1)
+		case http.StateClosed, http.StateHijacked:
+			open.Add(-1)
+		}
+	}
+	server.Start()
+	defer server.Close()
+	options := latency.Defaults()
+	options.PredictionURLs = []string{server.URL}
+	client := latency.New(options, nil)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- client.Run(ctx) }()
+	until(t, "it predicts", func() bool {
+		return client.Predict(context.Background(), prompts(1), make([]latency.Prediction, 1)) == nil
+	})
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	until(t, "no connection is left open", func() bool { return open.Load() == 0 })
 }

@@ -52,3 +52,15 @@ func TestSamplesThatAreRefusedAreNotSentAgain(t *testing.T) {
 		t.Errorf("learnt %+v", got)
 	}
 }
+
+func TestSamplesThatWaitAreBounded(t *testing.T) {
+	options := latency.Defaults()
+	options.MaxSamples = 10
+	client := latency.New(options, nil)
+	for n := range 100 {
+		client.Learn(latency.Sample{TTFT: float64(n)})
+	}
+	if n := client.Waiting(); n != 10 {
+		t.Errorf("%d samples wait, want 10", n)
+	}
+}

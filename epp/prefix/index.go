@@ -120,14 +120,24 @@ func (x *Index) measure(keys []uint64, hits []Hit, low, high int) {
 	}
 }
 
-// Add notes that a server now holds this prompt, up to its capacity, and has just used it. keys must be chained.
-func (x *Index) Add(s Server, keys []uint64) {
+// Add notes that a server now holds these prompts, each up to its capacity, and has just used them. keys must be chained; see
+// Prompt for ends.
+func (x *Index) Add(s Server, keys []uint64, ends ...int) {
 	at := x.server(s)
 	if at == nil {
 		return
 	}
 	at.mu.Lock()
 	defer at.mu.Unlock()
+	for from := 0; from < len(keys); {
+		to := Prompt(from, len(keys), ends)
+		x.add(s, at, keys[from:to])
+		from = to
+	}
+}
+
+// add notes one prompt of a server whose lock is held.
+func (x *Index) add(s Server, at *server, keys []uint64) {
 	r := &at.recent
 	keys = keys[:min(len(keys), at.capacity)]
 	// Front to back: a block is only ever held while all before it are, and stands behind them in the order of use.

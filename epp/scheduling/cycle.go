@@ -33,14 +33,14 @@ type Cycle struct {
 	TTFT, TPOT time.Duration
 	// Headers are the request headers that plugins in use named, as far as the request has them.
 	Headers Headers
-	// Keys are the prefix keys of the prompt, first block first, at most as many as the match limit allows. Append to it: the
-	// memory is the cycle's.
+	// Keys are the prefix keys of the prompt, first block first, at most as many as the match limit allows; those of several
+	// prompts (see Request.Prompts) one prompt after the other. Append to it: the memory is the cycle's.
 	Keys []uint64
 	// BlockTokens is the length of one block in tokens.
 	BlockTokens int
 	// Candidates is the pool's snapshot, or the part of it that the proxy allows.
 	Candidates []*datalayer.Endpoint
-	// PrefixBlocks counts the leading blocks of Keys that each candidate holds.
+	// PrefixBlocks counts the leading blocks of Keys that each candidate holds, of several prompts those of each.
 	PrefixBlocks []int
 	// Tokens is the prompt as the model reads it, nil when no Tokenizer has told it.
 	Tokens *tokens.Prompt
@@ -131,10 +131,15 @@ func (c *Cycle) Match(index *prefix.Index) {
 	if len(c.Keys) == 0 {
 		return
 	}
-	c.hits = index.Match(c.Keys, c.hits[:0])
+	c.hits = c.hits[:0]
+	for from := 0; from < len(c.Keys); {
+		to := prefix.Prompt(from, len(c.Keys), c.Request.Prompts)
+		c.hits = index.Match(c.Keys[from:to], c.hits)
+		from = to
+	}
 	for _, hit := range c.hits {
 		c.byServer = grow(c.byServer, int(hit.Server)+1)
-		c.byServer[hit.Server] = int32(hit.Blocks)
+		c.byServer[hit.Server] += int32(hit.Blocks)
 	}
 	for i, endpoint := range c.Candidates {
 		if server := int(endpoint.Server); server < len(c.byServer) {

@@ -1,11 +1,6 @@
 package main
 
-import (
-	"github.com/switchyard/switchyard/epp/config"
-	"github.com/switchyard/switchyard/epp/scheduling"
-)
-
-func init() { config.RegisterScorer("rack-scorer", newRack) }
+import "github.com/switchyard/switchyard/epp/scheduling"
 
 // rack prefers endpoints whose label has the value of a header.
 type rack struct {

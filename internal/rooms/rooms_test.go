@@ -39,6 +39,8 @@ var forbidden = map[string][]string{
 		"translate", "xds", "proxyfleet", "internal/source", "internal/pipeline", "cmd",
 		"sigs.k8s.io/gateway-api", "k8s.io/api/",
 	},
+	// The picker as a program may read folders and clusters; what proxies need it knows nothing of.
+	"epp/command":     {"proxyfleet", "internal/cluster", "internal/stack", "cmd"},
 	"proxyfleet":      {"translate/gatewayapi", "translate/envoy", "xds", "epp", "internal/pipeline", "cmd"},
 	"internal/status": {"translate/envoy", "xds", "epp", "proxyfleet", "internal/pipeline", "cmd"},
 	"internal/sim":    {"translate", "xds", "epp", "proxyfleet", "internal/source", "internal/pipeline", "cmd"},

@@ -31,6 +31,9 @@ func NewLatencySLO(parameters []byte) (*LatencySLO, error) {
 	return &LatencySLO{}, scheduling.OneProducer("latencyPredictionInfoProducerName", given.Producer, latency.Producer)
 }
 
+// Consumes lists the producers that the plugin reads from.
+func (*LatencySLO) Consumes() []string { return []string{latency.Producer} }
+
 // Admit implements scheduling.Admitter.
 func (*LatencySLO) Admit(c *scheduling.Cycle) error {
 	if c.Priority >= 0 || c.TTFT <= 0 && c.TPOT <= 0 {

@@ -37,9 +37,6 @@ func TestSLOHeadroomTier(t *testing.T) {
 		"one endpoint that fails": {`{"epsilonExploreNeg":0}`, []latency.Forecast{limited(11, 10, 0, 0)}, []int{0}},
 	} {
 		c := loaded(t, make([]scheduling.Load, max(len(test.want), len(test.forecasts)))...)
-		if name == "predictions of others" {
-			c = loaded(t, scheduling.Load{}, scheduling.Load{})
-		}
 		if test.forecasts != nil {
 			latency.Attach(c, test.forecasts)
 		}

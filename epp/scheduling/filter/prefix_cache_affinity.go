@@ -76,6 +76,14 @@ func NewPrefixCacheAffinity(parameters []byte) (*PrefixCacheAffinity, error) {
 	}, nil
 }
 
+// Consumes lists the producers that the plugin reads from.
+func (f *PrefixCacheAffinity) Consumes() []string {
+	if f.predicted && f.penalty > 0 {
+		return []string{latency.Producer}
+	}
+	return nil
+}
+
 // Filter implements scheduling.Filter.
 func (f *PrefixCacheAffinity) Filter(c *scheduling.Cycle, in []int) []int {
 	var forecasts []latency.Forecast

@@ -37,6 +37,9 @@ func NewSLOHeadroomTier(parameters []byte) (*SLOHeadroomTier, error) {
 	return &SLOHeadroomTier{explore: given.EpsilonExploreNeg}, nil
 }
 
+// Consumes lists the producers that the plugin reads from.
+func (*SLOHeadroomTier) Consumes() []string { return []string{latency.Producer} }
+
 // Filter implements scheduling.Filter.
 func (f *SLOHeadroomTier) Filter(c *scheduling.Cycle, in []int) []int {
 	forecasts := latency.Forecasts(c)

@@ -18,8 +18,7 @@ const MMEmbeddingsCacheType = "mm-embeddings-cache-producer"
 // MMEmbeddingsCache finds out which endpoints are likely to have the images, sounds and videos of a prompt in their encoder's
 // cache, because they got the same ones before: an encoder works through each only once. It hashes the URL or the data of
 // each part of the prompt, and remembers for each endpoint the latest that went there. Plugins that decide by it are
-// mm-embeddings-cache-scorer and, with useEncoderCacheFeatures, predicted-latency-producer, which is to be declared after this
-// one. Of a body that the picker sees the beginning of, the parts in that beginning count. Requests without media cost
+// mm-embeddings-cache-scorer and, with useEncoderCacheFeatures, predicted-latency-producer. Of a body that the picker sees the beginning of, the parts in that beginning count. Requests without media cost
 // nothing.
 type MMEmbeddingsCache struct {
 	cache   *encoderCache

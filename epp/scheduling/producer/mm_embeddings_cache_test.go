@@ -143,10 +143,12 @@ func TestMMEmbeddingsCacheIsBounded(t *testing.T) {
 	place(1, "z")
 	place(0, "a") // now b is the oldest
 	place(0, "d")
-	c := chatCycle(t, pools, "a", "b", "c", "d")
-	p.Produce(c)
-	if got := encoderScores(t, c); !slices.Equal(got, []float32{0.75, 0}) {
-		t.Errorf("scores %v", got)
+	for image, want := range map[string]float32{"a": 1, "b": 0, "c": 1, "d": 1} {
+		c := chatCycle(t, pools, image)
+		p.Produce(c)
+		if got := encoderScores(t, c); !slices.Equal(got, []float32{want, 0}) {
+			t.Errorf("%s: scores %v, want %g and 0", image, got, want)
+		}
 	}
 	if servers, media := p.Remembered(); servers != 2 || media != 4 {
 		t.Errorf("%d servers, %d media", servers, media)

@@ -53,8 +53,8 @@ const predictionWait = 400 * time.Millisecond
 // take longer are no samples; `streamingMode` (false): with it the TTFT is the time to the first token and TPOTs are predicted,
 // without it the TTFT is the time to the end of the answer and there is no TPOT; `endpointRoleLabel`, the label of an endpoint
 // that tells whether it works on prefill or decode; `predictInProduce` (true), false only trains; `useEncoderCacheFeatures`
-// (false) has the prediction know the prompt's images and which of them the endpoint has in its encoder's cache, for which
-// mm-embeddings-cache-producer has to be declared before. `prefixMatchInfoProducerName` and `inFlightLoadProducerName` may name
+// (false) has the prediction know the prompt's images and which of them the endpoint has in its encoder's cache, as
+// mm-embeddings-cache-producer remembers. `prefixMatchInfoProducerName` and `inFlightLoadProducerName` may name
 // the producers there are. `samplingMean` and `maxDecodeTokenSamplesForPrediction` are accepted and have no effect: what is
 // learnt is the average of all tokens of a request.
 func NewPredictedLatency(parameters []byte) (*PredictedLatency, error) {
@@ -99,6 +99,14 @@ func NewPredictedLatency(parameters []byte) (*PredictedLatency, error) {
 		buffer: given.SLOBufferFactor, longest: time.Duration(given.ContextTTL), streaming: given.StreamingMode,
 		roleLabel: given.EndpointRoleLabel, predict: given.PredictInProduce, encoder: given.EncoderFeatures, prefix: given.PrefixProducer,
 	}, nil
+}
+
+// Consumes lists the producers that the plugin reads from, behind which it runs.
+func (p *PredictedLatency) Consumes() []string {
+	if p.encoder {
+		return []string{MMEmbeddingsCacheType}
+	}
+	return nil
 }
 
 // Run implements scheduling.Runner.

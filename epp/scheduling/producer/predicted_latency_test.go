@@ -271,6 +271,7 @@ func TestPredictedLatencyLearns(t *testing.T) {
 					t.Errorf("sample %d: %v, want %v", i, got, want)
 				}
 			}
+			p.Produce(latencyCycle(t, 2))
 			if asked := len(server.questions()); strings.Contains(test.parameters, "predictInProduce") && asked != 0 {
 				t.Errorf("asked %d times in training only", asked)
 			}

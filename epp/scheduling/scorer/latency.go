@@ -83,6 +83,9 @@ func share(weights ...*float64) {
 	}
 }
 
+// Consumes lists the producers that the plugin reads from.
+func (*Latency) Consumes() []string { return []string{latency.Producer} }
+
 // Score implements scheduling.Scorer.
 func (s *Latency) Score(c *scheduling.Cycle, in []int, out []float32) {
 	forecasts := latency.Forecasts(c)

@@ -18,6 +18,9 @@ func NewMMEmbeddingsCache(parameters []byte) (*MMEmbeddingsCache, error) {
 	return &MMEmbeddingsCache{}, scheduling.DecodeParameters(parameters, &struct{}{})
 }
 
+// Consumes lists the producers that the plugin reads from.
+func (*MMEmbeddingsCache) Consumes() []string { return []string{producer.MMEmbeddingsCacheType} }
+
 // Score implements scheduling.Scorer.
 func (*MMEmbeddingsCache) Score(c *scheduling.Cycle, in []int, out []float32) {
 	match := producer.EncoderMatchOf(c)
