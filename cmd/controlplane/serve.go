@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
+	"github.com/switchyard/switchyard/epp/tracing/export"
 	"github.com/switchyard/switchyard/internal/source/file"
 	"github.com/switchyard/switchyard/internal/stack"
 )
@@ -31,7 +32,7 @@ func newServe() *cobra.Command {
 		Use:   "serve [-f DIR]",
 		Short: "Serve xDS to proxies, from a cluster or from a folder of manifests",
 		Long: `Serves each Gateway's view over delta ADS to the proxies that name the Gateway (namespace/name) in node.cluster,
-and picks endpoints itself unless --picker says where others are.
+and picks endpoints itself unless --picker says where others are. Traces go where OTEL_EXPORTER_OTLP_ENDPOINT says.
 
 Without -f, objects come from the Kubernetes cluster that the process runs on, or the one that --kubeconfig names.
 Each Gateway of our class then gets a fleet of proxies, statuses are written by the leader among the replicas,
@@ -68,6 +69,12 @@ func (f *serveFlags) run(cmd *cobra.Command) error {
 	}
 	f.stack.Log = newLog(cmd, false)
 	f.stack.Registry = prometheus.NewRegistry()
+	traces, err := export.Start(version, f.stack.Log)
+	if err != nil {
+		f.stack.Log.Error("there are no traces; correct the environment", "error", err)
+	}
+	defer traces.Stop()
+	f.stack.Tracer = traces.Tracer()
 	if f.manifests == "" {
 		return f.serveCluster(cmd.Context())
 	}

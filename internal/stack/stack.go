@@ -28,6 +28,7 @@ import (
 	"github.com/switchyard/switchyard/epp/config"
 	"github.com/switchyard/switchyard/epp/datalayer"
 	"github.com/switchyard/switchyard/epp/objective"
+	"github.com/switchyard/switchyard/epp/tracing"
 	"github.com/switchyard/switchyard/internal/pipeline"
 	"github.com/switchyard/switchyard/internal/source"
 	"github.com/switchyard/switchyard/translate"
@@ -47,6 +48,8 @@ type Options struct {
 	Pickers []netip.AddrPort
 	// PickerConfig is how the embedded picker chooses; nil for the default.
 	PickerConfig *config.Config
+	// Tracer shows requests that the embedded picker picks for in traces; nil: they are not traced.
+	Tracer *tracing.Tracer
 	// Translate says how; its Envoy.Pickers are set from the above.
 	Translate translate.Options
 	// Credentials protect xDS, and Authorize decides which view a proxy may have. nil: plaintext, and any view.
@@ -141,7 +144,7 @@ func (s *Stack) startPicker(ctx context.Context, l net.Listener, registry *prome
 	scrape := datalayer.Options{Logger: s.opts.Log}
 	cfg.Apply(&scrape)
 	s.Pools = datalayer.New(scrape)
-	picker, err := epp.New(epp.Options{Pools: s.Pools, Rules: s.rules.Load, Config: cfg, Logger: s.opts.Log, Registry: registry, DrainTimeout: s.opts.Drain})
+	picker, err := epp.New(epp.Options{Pools: s.Pools, Rules: s.rules.Load, Tracer: s.opts.Tracer, Config: cfg, Logger: s.opts.Log, Registry: registry, DrainTimeout: s.opts.Drain})
 	if err != nil {
 		return fmt.Errorf("starting the endpoint picker: %w", err)
 	}
