@@ -131,6 +131,25 @@ func TestRowsMessagesOutOfOrder(t *testing.T) {
 	}
 }
 
+// TestRowsTheFirstHeadersCount where there are several.
+func TestRowsTheFirstHeadersCount(t *testing.T) {
+	inBoth(t, settings{endpoints: 1}, func(t *testing.T, p *picker, protocol string) {
+		s := p.open("x-switchyard-protocol", protocol)
+		for range 2 {
+			s.send(requestHeaders(false, ":path", "/v1/embeddings"))
+		}
+		s.send(requestHeaders(false, ":path", "/other"))
+		s.send(requestBody(`{"model":"m"}`, true))
+		answer := s.receive()
+		for answer.GetRequestHeaders() != nil && answer.GetDynamicMetadata() == nil {
+			answer = s.receive()
+		}
+		expectExactRefusal(t, answer, 400, "inference error: BadRequest - invalid embeddings request: must have input field", "")
+		s.finish()
+		p.expectIdle()
+	})
+}
+
 // TestRowsMetadataOfWrongTypes is not read, and nothing else changes for that.
 func TestRowsMetadataOfWrongTypes(t *testing.T) {
 	wrong := func() []*structpb.Value {

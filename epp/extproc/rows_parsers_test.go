@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestRowsPaths: each path of each parser takes what its API needs, and says in its own words what is missing.
+// TestRowsParsers: each path of each parser takes what its API needs, and says in its own words what is missing.
 func TestRowsParsers(t *testing.T) {
 	const unread = "error unmarshaling request bodyMap: unexpected end of JSON input at byte 0"
 	type refused map[string]string // text by body
