@@ -26,6 +26,7 @@ type standardHandler struct {
 
 type standardRequest struct {
 	asked director.Request
+	named bool // the client gave it an id
 	body  bodyBuffer
 }
 
@@ -96,6 +97,9 @@ func (h *standardHandler) decide(stream *exclusive) (done bool, err error) {
 	h.request = nil
 	defer request.body.free()
 	request.asked.Body, request.asked.Complete = request.body.bytes(), true
+	if request.named = request.asked.ID != ""; !request.named {
+		request.asked.ID = newRequestID()
+	}
 	decision, done, err := h.service.decide(stream, h.exchange, &request.asked)
 	if done || err != nil {
 		return done, err
@@ -183,8 +187,8 @@ func pickHeadersAnswer(decision *director.Decision, request *standardRequest) *e
 	if length := request.body.len(); length > 0 {
 		headers = append(headers, setHeader("content-length", strconv.Itoa(length)))
 	}
-	if request.asked.ID == "" {
-		headers = append(headers, setHeader("x-request-id", newRequestID()))
+	if !request.named {
+		headers = append(headers, setHeader("x-request-id", request.asked.ID))
 	}
 	mutation := headerChanges(decision.Headers)
 	mutation.SetHeaders = append(headers, mutation.SetHeaders...)

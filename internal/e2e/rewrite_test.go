@@ -27,7 +27,7 @@ var modelNames = regexp.MustCompile(`"model":\s*"([^"]*)"`)
 func TestModelRewritten(t *testing.T) {
 	w := newWorld(t, gateway+poolRoute("llm")+pool("llm", "sim")+simPods("sim", 1, 2, "--first-token", "1ms", "--inter-token", "1ms")+rewrite,
 		worldOptions{proxies: 1, threads: 1})
-	// The longest is sent to the picker in part only.
+	// The longest would be sent to the picker in part only, for pools without a rule.
 	for _, padding := range []int{0, 100_000, 3_000_000} {
 		for _, stream := range []bool{false, true} {
 			for name, test := range map[string]struct {
@@ -66,5 +66,16 @@ func TestModelRewritten(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// TestModelRewrittenAtTheEndOfALongBody: the name may be the last that a client writes.
+func TestModelRewrittenAtTheEndOfALongBody(t *testing.T) {
+	w := newWorld(t, gateway+poolRoute("llm")+pool("llm", "sim")+simPods("sim", 1, 1, "--first-token", "1ms", "--inter-token", "1ms")+rewrite,
+		worldOptions{proxies: 1, threads: 1})
+	got := w.post("/v1/chat/completions", fmt.Sprintf(`{"user":%q,"max_tokens":2,"messages":[{"role":"user","content":"hi"}],"model":"assistant"}`,
+		strings.Repeat("u", 3_000_000)))
+	if got.status != http.StatusOK || got.headers.Get("x-sim-model") != "sim-model" || !strings.Contains(got.body, `"assistant"`) {
+		t.Errorf("status %d, the model server was asked for %q: %s", got.status, got.headers.Get("x-sim-model"), got.body)
 	}
 }

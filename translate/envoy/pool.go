@@ -2,6 +2,7 @@ package envoy
 
 import (
 	"math"
+	"slices"
 	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -47,6 +48,15 @@ func (b *builder) leadsToPool(f *model.Forward) bool {
 	return false
 }
 
+// rewrites tells whether a rule leads to a pool whose models are rewritten: the name of the model may stand at the end of a body, so that
+// the picker has to have all of it.
+func (b *builder) rewrites(f *model.Forward) bool {
+	return slices.ContainsFunc(f.Targets, func(t model.Target) bool {
+		pool := b.gw.Backends[t.Backend].Pool
+		return pool != nil && pool.Rewritten
+	})
+}
+
 // poolRoutes splits a rule that leads to a pool: upgrades, and the rest by the request's content-length, which
 // is long, too long (413 at once, before the client has sent the body), or short or not given.
 func (b *builder) poolRoutes(rule *model.Rule, refs *refs) []*routev3.Route {
@@ -54,7 +64,7 @@ func (b *builder) poolRoutes(rule *model.Rule, refs *refs) []*routev3.Route {
 	upgrade.Match.Headers = append(upgrade.Match.Headers, asksForWebsocket())
 	out := []*routev3.Route{upgrade}
 	limit := b.opts.MaxRequestBytes + 1
-	if long := b.opts.MatchBytes + partialMargin; long < limit {
+	if long := b.opts.MatchBytes + partialMargin; long < limit && !b.rewrites(rule.Action.Forward) {
 		r := b.forwardRoute(rule, partialBody, refs)
 		r.Match.Headers = append(r.Match.Headers, contentLength(long, limit))
 		r.RequestBodyBufferLimit = wrapperspb.UInt64(b.opts.MatchBytes)
