@@ -41,7 +41,8 @@ func (r *Request) scanEngine(message []byte, kind string, lim Limits) error {
 	if c.broken && !r.Truncated {
 		return malformed(kind)
 	}
-	h := r.hasher(lim)
+	var h hasher
+	h.begin(r, lim)
 	switch {
 	case request.text != nil:
 		h.raw(request.text)
@@ -59,7 +60,7 @@ func (r *Request) scanEngine(message []byte, kind string, lim Limits) error {
 		h.stop()
 	}
 	h.end()
-	r.take(&h)
+	h.finish(r)
 	return nil
 }
 

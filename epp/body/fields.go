@@ -92,9 +92,9 @@ type value struct {
 }
 
 // given tells whether there is a value, and it is not null.
-func (v value) given() bool { return v.kind != 0 && v.kind != 'n' }
+func (v *value) given() bool { return v.kind != 0 && v.kind != 'n' }
 
-func (v value) in(body []byte) []byte { return body[v.start:v.end] }
+func (v *value) in(body []byte) []byte { return body[v.start:v.end] }
 
 type values [fieldCount]value
 
@@ -143,14 +143,14 @@ func (s *scanner) readField(f field, depth int, vals *values) bool {
 	if f == noField {
 		return s.skipValue(depth)
 	}
-	v := value{kind: s.peek(), from: uint32(len(s.parts))}
-	v.start = uint32(s.i)
-	ok := s.readKnown(f, v.kind, depth, vals)
+	kind, start, from := s.peek(), s.i, len(s.noted.parts)
+	ok := s.readKnown(f, kind, depth, vals)
 	if !ok && s.reason != endOfBody {
 		return false
 	}
-	v.end, v.to, v.cut, v.overflow = uint32(s.i), uint32(len(s.parts)), !ok, s.overflow
-	vals[f] = v
+	v := &vals[f]
+	v.start, v.end, v.from, v.to = uint32(start), uint32(s.i), uint32(from), uint32(len(s.noted.parts))
+	v.kind, v.cut, v.overflow = kind, !ok, s.overflow
 	return ok
 }
 
@@ -175,7 +175,7 @@ func (s *scanner) readKnown(f field, kind byte, depth int, vals *values) bool {
 	s.watch.on = true
 	ok := s.skipValue(depth)
 	if s.watch.want != nothing && !ok {
-		s.parts[s.watch.last].cut = true // before its payload
+		s.noted.parts[s.watch.last].cut = true // before its payload
 	}
 	s.watch.on, s.watch.want = false, nothing
 	return ok

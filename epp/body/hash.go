@@ -12,9 +12,12 @@ const step = 32
 // slack is room in the memory for blocks, so that text may be written a step at a time.
 const slack = 2 * step
 
-// batchBytes is how much text is gathered before its blocks are hashed: a processor hashes several at once when nothing is done
-// between them.
-const batchBytes = 2048
+// batchBlocks is how many blocks of text are gathered before they are hashed: a processor hashes several at once when nothing is
+// done between them. Large blocks are not gathered.
+const (
+	batchBlocks   = 8
+	maxBatchBytes = 8192
+)
 
 // hasher cuts prompts into blocks and hashes each by itself. Text becomes tokens of four bytes, the last one filled up with
 // zeros, so a block of tokens is a block of bytes.
@@ -25,24 +28,24 @@ type hasher struct {
 	fill    int
 	size    int // of a block, in bytes, a multiple of four
 	full    int // of a batch, a multiple of size
-	most    int // blocks
+	left    int // bytes that may still be hashed
 	bytes   int // of prompts seen, hashed or not
 	stopped bool
 }
 
-// hasher begins with the memory of the request.
-func (r *Request) hasher(lim Limits) hasher {
-	h := hasher{blocks: r.Blocks, ends: r.Prompts, batch: r.batch[:cap(r.batch)], size: lim.BlockBytes &^ (tokenBytes - 1)}
-	if h.size > 0 {
-		h.most = lim.MaxPromptBytes / h.size
-		h.full = max(h.size, batchBytes/h.size*h.size)
+// begin takes the memory of the request.
+func (h *hasher) begin(r *Request, lim Limits) {
+	h.blocks, h.ends, h.batch = r.Blocks, r.Prompts, r.batch
+	h.size, h.left = lim.BlockBytes&^(tokenBytes-1), lim.MaxPromptBytes
+	h.full = h.size
+	if h.size <= maxBatchBytes/batchBlocks {
+		h.full *= batchBlocks
 	}
-	h.stopped = h.most <= 0
-	return h
+	h.stopped = h.size <= 0 || h.left < h.size
 }
 
-// take gives the request what was hashed. One prompt needs no end.
-func (r *Request) take(h *hasher) {
+// finish gives the request what was hashed. One prompt needs no end.
+func (h *hasher) finish(r *Request) {
 	r.Blocks, r.Prompts, r.batch, r.PromptBytes = h.blocks, h.ends, h.batch, h.bytes
 	if len(r.Prompts) == 1 {
 		r.Prompts = r.Prompts[:0]
@@ -70,7 +73,8 @@ func (h *hasher) room(n int) {
 // emit hashes a block.
 func (h *hasher) emit(block []byte) {
 	h.blocks = append(h.blocks, xxhash.Sum64(block))
-	h.stopped = len(h.blocks) >= h.most
+	h.left -= h.size
+	h.stopped = h.left < h.size
 }
 
 // spill hashes the blocks of the first n bytes of the batch that are whole, and gives how many bytes are left over.

@@ -81,7 +81,7 @@ func (s *scanner) payload(start int, whole bool) {
 		return
 	}
 	w.want, w.depth = nothing, 0
-	last := &s.parts[w.last]
+	last := &s.noted.parts[w.last]
 	last.start, last.end, last.escaped, last.cut = uint32(start+1), uint32(s.i-1), s.escaped, !whole
 	if !whole {
 		last.end = uint32(s.i)
@@ -89,7 +89,7 @@ func (s *scanner) payload(start int, whole bool) {
 }
 
 // hashMedium hashes a part that is no text as the tokens it becomes: bytes of a file are no text.
-func (r *Request) hashMedium(h *hasher, body []byte, p part) {
+func (r *Request) hashMedium(h *hasher, body []byte, p *part) {
 	r.count(p.kind)
 	payload := body[p.start:p.end]
 	tokens := defaultTokens

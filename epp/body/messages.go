@@ -34,11 +34,11 @@ func (s *scanner) readMessage(depth int) bool {
 		if more {
 			ok = s.readMessageMember(name, role, depth+1)
 		}
-		switch at := &s.parts[role]; {
+		switch at := &s.noted.parts[role]; {
 		case !ok && at.start == at.end:
 			at.kind = uncertain
-		case ok && !more && len(s.parts) == role+1 && at.start == at.end:
-			s.parts = s.parts[:role]
+		case ok && !more && len(s.noted.parts) == role+1 && at.start == at.end:
+			s.noted.parts = s.noted.parts[:role]
 		}
 		if !more || !ok {
 			return ok
@@ -46,14 +46,13 @@ func (s *scanner) readMessage(depth int) bool {
 	}
 }
 
-func (s *scanner) readMessageMember(name []byte, role, depth int) (ok bool) {
+func (s *scanner) readMessageMember(name []byte, role, depth int) bool {
 	c := s.peek()
 	switch {
 	case string(name) == "role" && c == '"':
-		s.parts[role], ok = s.readString(textPart)
-		return ok
+		return s.readString(&s.noted.parts[role], textPart)
 	case string(name) == "content":
-		s.parts = s.parts[:role+1] // of two the last one counts
+		s.noted.parts = s.noted.parts[:role+1] // of two the last one counts
 		return s.readContent(depth, false)
 	}
 	return s.skipValue(depth)
@@ -64,7 +63,7 @@ func (s *scanner) readMessageMember(name []byte, role, depth int) (ok bool) {
 func (s *scanner) readContent(depth int, result bool) bool {
 	switch s.peek() {
 	case '"':
-		return s.noteString(textPart)
+		return s.noteString(false)
 	case '[':
 	default:
 		return s.skipValue(depth)
@@ -76,17 +75,17 @@ func (s *scanner) readContent(depth int, result bool) bool {
 		if !more {
 			return ok
 		}
-		at := len(s.parts)
+		at := len(s.noted.parts)
 		switch s.peek() {
 		case '{':
 			ok = s.readPart(depth+1, result)
 		case '"':
-			ok = s.noteString(textPart)
+			ok = s.noteString(false)
 		default:
 			ok = s.skipValue(depth + 1)
 		}
-		if result && at < len(s.parts) && s.parts[at].kind == textPart {
-			s.parts[at].line, hadText = hadText, true
+		if result && at < len(s.noted.parts) && s.noted.parts[at].kind == textPart {
+			s.noted.parts[at].line, hadText = hadText, true
 		}
 		if !ok {
 			return false
@@ -117,12 +116,12 @@ func (s *scanner) readPart(depth int, result bool) bool {
 	}
 }
 
-func (s *scanner) readPartMember(name []byte, p *messagePart, depth int, result bool) (ok bool) {
+func (s *scanner) readPartMember(name []byte, p *messagePart, depth int, result bool) bool {
 	c := s.peek()
 	switch string(name) {
 	case "text", "thinking":
 		if c == '"' {
-			return s.noteString(textPart)
+			return s.noteString(false)
 		}
 	case "type":
 		p.image, p.tool = startsWith(s.b[s.i:], `"image"`), startsWith(s.b[s.i:], `"tool_use"`)
@@ -133,31 +132,28 @@ func (s *scanner) readPartMember(name []byte, p *messagePart, depth int, result 
 	case "audio_url", "input_audio":
 		return s.readMedium(audio, depth)
 	case "source":
-		p.source = len(s.parts)
+		p.source = len(s.noted.parts)
 		return s.readMedium(image, depth)
 	case "content":
 		if !result {
 			return s.readContent(depth, true)
 		}
 	case "id":
-		p.id, ok = s.readValue(depth)
-		return ok
+		return s.readValue(&p.id, depth)
 	case "name":
-		p.name, ok = s.readValue(depth)
-		return ok
+		return s.readValue(&p.name, depth)
 	case "input":
-		p.input, ok = s.readValue(depth)
-		return ok
+		return s.readValue(&p.input, depth)
 	}
 	return s.skipValue(depth)
 }
 
 // notePart decides, at the end of a part, about what its type makes something of.
 func (s *scanner) notePart(p *messagePart, whole bool) {
-	if p.source >= 0 && p.source < len(s.parts) && !p.image {
-		s.parts[p.source].kind = dropped
+	if p.source >= 0 && p.source < len(s.noted.parts) && !p.image {
+		s.noted.parts[p.source].kind = dropped
 		if !whole {
-			s.parts[p.source].kind = uncertain
+			s.noted.parts[p.source].kind = uncertain
 		}
 	}
 	seen := [...]part{p.id, p.name, p.input}
@@ -173,14 +169,15 @@ func (s *scanner) notePart(p *messagePart, whole bool) {
 	}
 }
 
-// readValue walks over a value and gives where it is: a string as text, anything else as it stands.
-func (s *scanner) readValue(depth int) (part, bool) {
+// readValue walks over a value and writes where it is: a string as text, anything else as it stands.
+func (s *scanner) readValue(p *part, depth int) bool {
 	if s.peek() == '"' {
-		return s.readString(textPart)
+		return s.readString(p, textPart)
 	}
-	start := s.i
+	*p = part{start: uint32(s.i), kind: rawPart}
 	ok := s.skipValue(depth)
-	return part{start: uint32(start), end: uint32(s.i), kind: rawPart, cut: !ok}, ok
+	p.end, p.cut = uint32(s.i), !ok
+	return ok
 }
 
 // readMedium notes a part that is no text. Its payload is a string, or the member "url" or "data" of an object.
@@ -188,7 +185,7 @@ func (s *scanner) readMedium(k kind, depth int) (ok bool) {
 	p := part{kind: k}
 	switch s.peek() {
 	case '"':
-		p, ok = s.readString(k)
+		ok = s.readString(&p, k)
 	case '{':
 		s.i++
 		for first, more := true, true; more; first = false {
@@ -197,7 +194,7 @@ func (s *scanner) readMedium(k kind, depth int) (ok bool) {
 				break
 			}
 			if c := s.peek(); c == '"' && (string(name) == "url" || string(name) == "data") {
-				p, ok = s.readString(k)
+				ok = s.readString(&p, k)
 			} else {
 				ok = s.skipValue(depth + 1)
 			}
@@ -215,7 +212,7 @@ func (s *scanner) readMedium(k kind, depth int) (ok bool) {
 func (s *scanner) readPrompts(depth int) bool {
 	switch s.peek() {
 	case '"':
-		return s.notePrompt()
+		return s.noteString(true)
 	case '[':
 	default:
 		return s.skipValue(depth)
@@ -232,7 +229,7 @@ func (s *scanner) readPrompts(depth int) bool {
 			return ok
 		}
 		if s.peek() == '"' {
-			ok = s.notePrompt()
+			ok = s.noteString(true)
 		} else {
 			ok = s.skipValue(depth + 1)
 		}
@@ -240,13 +237,4 @@ func (s *scanner) readPrompts(depth int) bool {
 			return false
 		}
 	}
-}
-
-func (s *scanner) notePrompt() bool {
-	p, ok := s.readString(textPart)
-	p.ends = true
-	if p.start < p.end {
-		s.note(p)
-	}
-	return ok
 }

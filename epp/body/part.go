@@ -24,6 +24,12 @@ type part struct {
 	ends       bool // a prompt of its own ends with it
 }
 
+// noted is what the scanner notes of a body beside its fields.
+type noted struct {
+	parts []part   // of all fields, in the order of the body
+	marks []uint32 // where escapes stand in the strings of parts
+}
+
 // maxParts bounds the memory that a body of tiny parts can ask for. What comes after is not hashed.
 const maxParts = 1 << 16
 
@@ -35,42 +41,47 @@ const keptParts = 4096
 
 // note adds a part and gives its index, -1 when there is no room.
 func (s *scanner) note(p part) int {
-	if len(s.parts) >= maxParts {
+	if len(s.noted.parts) >= maxParts {
 		s.overflow = true
 		return -1
 	}
-	s.parts = append(s.parts, p)
-	return len(s.parts) - 1
+	s.noted.parts = append(s.noted.parts, p)
+	return len(s.noted.parts) - 1
 }
 
-// readString walks over a string and gives where it is. What is cut ends with the body.
-func (s *scanner) readString(k kind) (part, bool) {
+// readString walks over a string and writes where it is. What is cut ends with the body.
+func (s *scanner) readString(p *part, k kind) bool {
 	s.i++
-	p := part{start: uint32(s.i), mark: uint32(len(s.marks)), kind: k}
+	p.kind, p.start, p.mark = k, uint32(s.i), uint32(len(s.noted.marks))
 	s.marking = true
 	ok := s.skipString()
 	s.marking = false
-	p.end, p.escaped, p.cut = uint32(s.i-1), s.escaped, !ok
+	p.escaped, p.cut, p.end = s.escaped, !ok, uint32(s.i-1)
 	if !ok {
 		p.end = uint32(len(s.b))
 	}
-	return p, ok
+	return ok
+}
+
+// noteString walks over a string and notes it, unless it is empty.
+func (s *scanner) noteString(ends bool) bool {
+	at := s.note(part{ends: ends})
+	if at < 0 {
+		return s.skipScalar('"')
+	}
+	p := &s.noted.parts[at]
+	ok := s.readString(p, textPart)
+	if p.start == p.end {
+		s.noted.parts = s.noted.parts[:at]
+	}
+	return ok
 }
 
 // mark notes that an escape stands at i.
 func (s *scanner) mark(i int) {
-	if len(s.marks) < maxMarks {
-		s.marks = append(s.marks, uint32(i))
+	if len(s.noted.marks) < maxMarks {
+		s.noted.marks = append(s.noted.marks, uint32(i))
 	}
-}
-
-// noteString walks over a string and notes it, unless it is empty.
-func (s *scanner) noteString(k kind) bool {
-	p, ok := s.readString(k)
-	if p.start < p.end {
-		s.note(p)
-	}
-	return ok
 }
 
 // next goes to the next element or member of what the scanner is in; more is false after its closing bracket.

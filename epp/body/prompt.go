@@ -1,13 +1,19 @@
 package body
 
+import "bytes"
+
 // hashPrompt hashes the parts of the prompt in their own order.
 func (r *Request) hashPrompt(body []byte, shape *shape, vals *values, lim Limits) {
-	h := r.hasher(lim)
+	var h hasher
+	h.begin(r, lim)
 	opening := "["
 	for _, f := range shape.prompt {
-		v := vals[f]
+		v := &vals[f]
 		if !v.given() || f == fieldTools && isEmpty(v.in(body)) {
 			continue
+		}
+		if f == fieldTools && v.cut && len(bytes.TrimSpace(v.in(body))) == 1 {
+			h.stop() // it may be an empty list
 		}
 		if shape.labelled {
 			h.literal(opening)
@@ -36,7 +42,7 @@ func (r *Request) hashPrompt(body []byte, shape *shape, vals *values, lim Limits
 		h.stop()
 	}
 	h.end()
-	r.take(&h)
+	h.finish(r)
 }
 
 func givesOne(fields []field, vals *values) bool {
@@ -58,9 +64,11 @@ var (
 var labels = [fieldCount]string{fieldInstructions: `{"instructions":`, fieldTools: `{"tools":`, fieldInput: `{"input":`}
 
 // hashParts hashes the texts of a field.
-func (r *Request) hashParts(h *hasher, body []byte, f field, v value) {
+func (r *Request) hashParts(h *hasher, body []byte, f field, v *value) {
 	end := v.start
-	for _, p := range r.parts[v.from:v.to] {
+	parts := r.noted.parts[v.from:v.to]
+	for i := range parts {
+		p := &parts[i]
 		raw := body[p.start:p.end]
 		end = p.end
 		switch p.kind {
@@ -80,7 +88,7 @@ func (r *Request) hashParts(h *hasher, body []byte, f field, v value) {
 			h.literal("\n")
 		}
 		if p.escaped {
-			h.text(raw, p, r.marks)
+			h.text(raw, p, r.noted.marks)
 		} else {
 			h.raw(raw)
 		}
@@ -100,7 +108,7 @@ func (r *Request) hashParts(h *hasher, body []byte, f field, v value) {
 // billing begins a system text of some clients that differs with each request and that model servers leave out.
 const billing = "x-anthropic-billing-header"
 
-func (r *Request) isBilling(h *hasher, p part, raw []byte) bool {
+func (r *Request) isBilling(h *hasher, p *part, raw []byte) bool {
 	if p.cut && len(raw) < len(billing) && startsWith([]byte(billing), string(raw)) {
 		h.stop()
 	}
@@ -108,11 +116,11 @@ func (r *Request) isBilling(h *hasher, p part, raw []byte) bool {
 }
 
 // hashJSON hashes a value as it stands, but for parts that are no text.
-func (r *Request) hashJSON(h *hasher, body []byte, v value) {
+func (r *Request) hashJSON(h *hasher, body []byte, v *value) {
 	from := v.start
-	for _, p := range r.parts[v.from:v.to] {
+	for _, p := range r.noted.parts[v.from:v.to] {
 		h.raw(body[from:p.start])
-		r.hashMedium(h, body, p)
+		r.hashMedium(h, body, &p)
 		from = p.end
 	}
 	h.raw(body[from:v.end])

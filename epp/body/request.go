@@ -30,19 +30,20 @@ type Request struct {
 	// Prompts is where each of several prompts ends in Blocks; empty: there is one at most.
 	Prompts []int
 
-	lastModel string   // kept over Reset: the same model again needs no new string
-	parts     []part   // of all fields, in the order of the body
-	marks     []uint32 // where escapes stand in the strings of parts
-	batch     []byte   // memory of the hasher
+	lastModel string // kept over Reset: the same model again needs no new string
+	noted     noted
+	batch     []byte // memory of the hasher
 }
 
 // Reset empties the request; it keeps the memory of Blocks.
 func (r *Request) Reset() {
-	kept := r.parts[:0]
-	if cap(kept) > keptParts {
-		kept = nil
+	blocks, prompts, model, parts, marks, batch := r.Blocks, r.Prompts, r.lastModel, r.noted.parts, r.noted.marks, r.batch
+	if cap(parts) > keptParts {
+		parts = nil
 	}
-	*r = Request{Blocks: r.Blocks[:0], Prompts: r.Prompts[:0], lastModel: r.lastModel, parts: kept, marks: r.marks[:0], batch: r.batch}
+	*r = Request{}
+	r.Blocks, r.Prompts, r.lastModel, r.batch = blocks[:0], prompts[:0], model, batch
+	r.noted.parts, r.noted.marks = parts[:0], marks[:0]
 }
 
 // SyntaxError is a body that is not a JSON object.

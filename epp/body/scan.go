@@ -13,7 +13,8 @@ const (
 )
 
 // Scan reads one body: it checks the JSON from end to end in one pass, notes where the known fields are, and then hashes
-// the prompt where it lies. Nothing is decoded or copied but the model's name and the cache salt.
+// the prompt where it lies. Nothing is decoded or copied but the model's name, the cache salt, and blocks in which there are
+// escapes.
 //
 // With complete false the body may be cut anywhere (a proxy sent its first part only): that is no error, what is missing
 // is not asked for, and dst.Truncated is set. A body of the API Unknown is not looked at.
@@ -21,12 +22,16 @@ const (
 // JSON is judged as encoding/json does, except that the body must be an object of valid UTF-8, may nest 512 levels deep, and
 // has no numbers of more than 1024 bytes. A name given twice counts the last time, escapes in names are resolved, and names are case-sensitive.
 //
-// The prompt is hashed as raw bytes: tools first, then system or instructions, then messages, prompt, input or tokens,
-// wherever they stand in the body. A conversation that grows so keeps all its blocks but the last, as long as its client
-// writes JSON the same way each time. Only tools that come after the cut of a truncated body are missed.
+// A prompt is text: of a chat the tools as JSON, the system's text, then role and content of each message, one after the other
+// and wherever they stand in the body. Its bytes, four to a token and the last token filled up with zeros, are cut into blocks,
+// each of which is hashed with XXH64 by itself. How a client writes its JSON makes no difference then, except for what is
+// hashed as it stands: tools, a tool's input, and all of Responses, Conversations and Embeddings. A conversation that grows keeps
+// all its blocks but the last. Each of a list of prompts is hashed by itself.
 //
-// Two things are not hashed as text. A list of token ids has as many ids per block as a block has tokens. A part of a message
-// that is no text (an image, say) is hashed as the tokens it becomes, of a hash of its bytes.
+// Token ids are hashed as they are. A part of a message that is no text (an image, say) is hashed as the tokens it becomes, all
+// of them made of a hash of it, and begins with a token of its own.
+//
+// Of a truncated body only what is certain is hashed, but for tools, a system's text or instructions that would come after the cut.
 //
 // A body of a gRPC API is one message, whose token ids, text or JSON are read in the same way.
 //
@@ -46,14 +51,13 @@ func Scan(api API, body []byte, complete bool, lim Limits, dst *Request) error {
 
 func (r *Request) scanJSON(api API, body []byte, complete bool, lim Limits) error {
 	var vals values
-	s := scanner{b: body, parts: r.parts, marks: r.marks}
+	s := scanner{b: body, noted: &r.noted}
 	if !s.readBody(&vals) {
 		if s.reason != endOfBody || complete {
 			return &SyntaxError{Offset: s.i, Reason: s.reason}
 		}
 		r.Truncated = true
 	}
-	r.parts, r.marks = s.parts, s.marks
 	if api == Detect {
 		api = detect(&vals)
 	}
@@ -86,17 +90,17 @@ func (r *Request) fill(body []byte, vals *values, lim Limits) error {
 	if err := r.checkPrompt(body, shape, vals); err != nil {
 		return err
 	}
-	if err := r.readModel(body, vals[fieldModel], shape); err != nil {
+	if err := r.readModel(body, &vals[fieldModel], shape); err != nil {
 		return err
 	}
-	v := vals[fieldStream]
+	v := &vals[fieldStream]
 	r.Stream = v.kind == 't' && !v.cut
-	if v := vals[shape.salt]; shape.saltError != "" && v.given() && v.kind != '"' {
+	if v := &vals[shape.salt]; shape.saltError != "" && v.given() && v.kind != '"' {
 		return &FieldError{Field: "extra_key", Message: shape.saltError}
 	}
-	r.CacheSalt = readSalt(body, vals[shape.salt])
+	r.CacheSalt = readSalt(body, &vals[shape.salt])
 	for _, f := range shape.maxTokens {
-		if v := vals[f]; v.given() {
+		if v := &vals[f]; v.given() {
 			if !v.cut {
 				r.MaxTokens = tokenLimit(v.in(body))
 			}
@@ -107,7 +111,7 @@ func (r *Request) fill(body []byte, vals *values, lim Limits) error {
 	return nil
 }
 
-func (r *Request) readModel(body []byte, v value, shape *shape) error {
+func (r *Request) readModel(body []byte, v *value, shape *shape) error {
 	switch {
 	case v.kind == '"' && !v.cut:
 		if v.end-v.start-2 > maxModelBytes {
@@ -124,7 +128,7 @@ func (r *Request) readModel(body []byte, v value, shape *shape) error {
 	return nil
 }
 
-func readSalt(body []byte, v value) string {
+func readSalt(body []byte, v *value) string {
 	if v.kind != '"' || v.cut {
 		return ""
 	}

@@ -39,10 +39,9 @@ type scanner struct {
 	escaped bool // the string walked over last has escapes in it
 	watch   watch
 
-	parts    []part
-	marks    []uint32 // where escapes stand in the strings of parts
-	marking  bool     // the string is one of those
-	overflow bool     // there are more parts than there is room for
+	noted    *noted
+	marking  bool // the string is one of a part
+	overflow bool // there are more parts than there is room for
 }
 
 func (s *scanner) fail(reason string) bool {
@@ -139,7 +138,6 @@ func (s *scanner) skipLiteral(word string) bool {
 // skipIntegers walks over the plain integers of an array, each with the comma after it, as far as they are up to seven
 // digits long: token ids. It may stand where it stood, and always stands where a value is to follow.
 func (s *scanner) skipIntegers() {
-	const ones = 0x0101010101010101
 	b, i := s.b, s.i
 	for i+8 <= len(b) && b[i]-'1' <= 8 {
 		w := binary.LittleEndian.Uint64(b[i:]) ^ '0'*ones

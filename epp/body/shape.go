@@ -129,10 +129,10 @@ var messagesShape = shape{
 
 // checkPrompt tells whether the field that the API cannot do without is there. In a truncated body it may be missing.
 func (r *Request) checkPrompt(body []byte, shape *shape, vals *values) error {
-	var v value
+	v := &value{}
 	text := shape.text
 	for _, f := range shape.required {
-		if v = vals[f]; v.given() {
+		if v = &vals[f]; v.given() {
 			text = text && f != fieldInputIDs
 			break
 		}

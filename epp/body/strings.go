@@ -9,14 +9,41 @@ import (
 // topBits has the top bit of each of eight bytes.
 const topBits = 0x8080808080808080
 
+// ones has the lowest bit of each of eight bytes.
+const ones = 0x0101010101010101
+
 // special marks, in the top bit of each byte, quotes, backslashes and control characters of eight bytes. Only the
-// lowest mark is exact: a borrow may set marks above a true one.
+// lowest mark is exact: a borrow may set marks above a true one. The other bits say nothing.
 func special(w uint64) uint64 {
-	const ones = 0x0101010101010101
 	q := w ^ 0x02*ones // the quote becomes 0x20, control characters stay below, all else is above
 	e := w ^ '\\'*ones
-	return ((q-0x21*ones)&^q | (e-ones)&^e) & (0x80 * ones)
+	return (q-0x21*ones)&^q | (e-ones)&^e
 }
+
+// wide is how many bytes plain looks at in one step.
+const wide = 32
+
+// plain walks over text, from byte i of b on, up to something special, or until b has less than wide bytes left (special is false
+// then). seen has all bits of the bytes seen.
+func plain(b []byte, i int) (at int, seen uint64, found bool) {
+	for ; i+wide <= len(b); i += wide {
+		c := (*[wide]byte)(b[i:])
+		w0, w1 := binary.LittleEndian.Uint64(c[:]), binary.LittleEndian.Uint64(c[8:])
+		w2, w3 := binary.LittleEndian.Uint64(c[16:]), binary.LittleEndian.Uint64(c[24:])
+		seen |= w0 | w1 | w2 | w3
+		m0, m1, m2, m3 := special(w0), special(w1), special(w2), special(w3)
+		if (m0|m1|m2|m3)&topBits == 0 {
+			continue
+		}
+		// One bit for each byte: where the lowest is cannot be guessed, so there is no branch for each word.
+		marks := narrow(m0) | narrow(m1)<<8 | narrow(m2)<<16 | narrow(m3)<<24
+		return i + bits.TrailingZeros32(marks), seen, true
+	}
+	return i, seen, false
+}
+
+// narrow gathers the top bits of eight bytes.
+func narrow(m uint64) uint32 { return uint32(m & topBits >> 7 * 0x0102040810204080 >> 56) }
 
 // skipString walks over a string; the scanner stands after its opening quote.
 func (s *scanner) skipString() bool {
@@ -27,17 +54,23 @@ func (s *scanner) skipString() bool {
 		for i+16 <= len(b) {
 			w := binary.LittleEndian.Uint64(b[i:])
 			bits8 |= w
-			m := special(w)
+			m := special(w) & topBits
 			if m == 0 {
-				w = binary.LittleEndian.Uint64(b[i+8:])
+				i += 8
+				w = binary.LittleEndian.Uint64(b[i:])
 				bits8 |= w
-				if m = special(w); m == 0 {
-					i += 16
+				m = special(w) & topBits
+			}
+			if m != 0 {
+				i += bits.TrailingZeros64(m) >> 3
+			} else {
+				at, seen, found := plain(b, i+8)
+				bits8 |= seen
+				i = at
+				if !found {
 					continue
 				}
-				i += 8
 			}
-			i += bits.TrailingZeros64(m) >> 3
 			if b[i] != '\\' || i+1 >= len(b) || !shortEscape[b[i+1]] {
 				break
 			}

@@ -11,7 +11,6 @@ import (
 
 // backslashes marks, in the top bit of each byte, the backslashes of eight bytes. Only the lowest mark is exact.
 func backslashes(w uint64) uint64 {
-	const ones = 0x0101010101010101
 	e := w ^ '\\'*ones
 	return (e - ones) &^ e & topBits
 }
@@ -85,7 +84,7 @@ func codePoint(raw []byte, cut bool) (r rune, size int) {
 }
 
 // text adds a string that has escapes, of which marks has the places.
-func (h *hasher) text(raw []byte, p part, marks []uint32) {
+func (h *hasher) text(raw []byte, p *part, marks []uint32) {
 	if h.stopped {
 		h.bytes += len(raw)
 		return
@@ -104,7 +103,7 @@ func (h *hasher) text(raw []byte, p part, marks []uint32) {
 
 // marked adds a string up to and with the last escape that there is a mark of, and tells whether what is left has none. Of
 // an escape that is cut nothing is left.
-func (h *hasher) marked(raw []byte, p part, marks []uint32) (i int, all bool) {
+func (h *hasher) marked(raw []byte, p *part, marks []uint32) (i int, all bool) {
 	all = len(marks) < maxMarks
 	batch, n, wrote := h.batch, h.fill, 0
 	for _, mark := range marks[p.mark:] {
@@ -116,33 +115,37 @@ func (h *hasher) marked(raw []byte, p part, marks []uint32) (i int, all bool) {
 		if at < i {
 			continue // the other half of a surrogate pair
 		}
-		for i < at && n < h.full {
-			if i+step <= len(raw) {
-				copyStep(batch[n:], raw[i:]) // it may be too much, and is overwritten then
-			} else {
-				copy(batch[n:], raw[i:at])
-			}
-			some := min(step, at-i)
-			n, i, wrote = n+some, i+some, wrote+some
-			if n >= h.full {
+		from := i
+		for ; at-i > step && !h.stopped; i += step {
+			copyStep(batch[n:], raw[i:])
+			if n += step; n >= h.full {
 				n = h.spill(n)
 			}
 		}
 		if h.stopped {
+			wrote += i - from
 			break
 		}
+		if i+step <= len(raw) {
+			copyStep(batch[n:], raw[i:]) // it may be too much, and is overwritten then
+		} else {
+			copy(batch[n:], raw[i:at])
+		}
+		n += at - i
+		i = at
 		size, length := 2, 1
 		if at+1 < len(raw) && shortEscaped[raw[at+1]] != 0 {
 			batch[n] = shortEscaped[raw[at+1]]
 		} else {
 			var r rune
 			if r, size = codePoint(raw[at:], p.cut); size == 0 {
+				wrote += at - from
 				i = len(raw)
 				break
 			}
 			length = utf8.EncodeRune(batch[n:n+utf8.UTFMax], r)
 		}
-		n, i, wrote = n+length, i+size, wrote+length
+		n, i, wrote = n+length, i+size, wrote+at-from+length
 		if n >= h.full {
 			n = h.spill(n)
 		}

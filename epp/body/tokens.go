@@ -25,7 +25,7 @@ func (s separator) in(w uint64) uint64 {
 	if s == varintEnds {
 		return ^w & topBits
 	}
-	const ones, low = 0x0101010101010101, 0x7f7f7f7f7f7f7f7f
+	const low = 0x7f7f7f7f7f7f7f7f
 	x := w ^ ','*ones
 	return ^(x&low + low | x | low)
 }
@@ -92,28 +92,35 @@ func (h *hasher) tokenList(raw []byte) {
 // tokens adds the ids of a list from byte i on, one after the other as long as nothing but a comma, and a space, is between
 // them, and gives where it stopped.
 func (h *hasher) tokens(raw []byte, i int) int {
-	for !h.stopped {
-		id, n := tokenID(raw[i:])
-		if n == 0 {
+	h.room(tokenBytes + 2*len(raw[i:])) // an id has a digit and a separator at least
+	n, count := h.fill, 0
+	for i < len(raw) && !h.stopped {
+		id, digits := tokenID(raw[i:])
+		if digits == 0 {
 			break
 		}
-		i += n
-		h.bytes += tokenBytes
-		h.token(id)
-		if raw[i] == ',' {
+		binary.LittleEndian.PutUint32(h.batch[n:], id)
+		count++
+		if n += tokenBytes; n >= h.full {
+			n = h.spill(n)
+		}
+		i += digits
+		if raw[i] != ',' {
+			break
+		}
+		i++
+		if i < len(raw) && raw[i] == ' ' {
 			i++
-			if i < len(raw) && raw[i] == ' ' {
-				i++
-			}
 		}
 	}
+	h.fill = n
+	h.bytes += count * tokenBytes
 	return i
 }
 
 // tokenID reads the number at the beginning of b; n is 0 if it is no token id, or if b ends before it is sure to end.
 func tokenID(b []byte) (id uint32, n int) {
 	if len(b) >= 8 {
-		const ones = 0x0101010101010101
 		w := binary.LittleEndian.Uint64(b) ^ '0'*ones
 		noDigit := (w&(0x7f*ones) + 0x76*ones | w) & topBits
 		n = bits.TrailingZeros64(noDigit) >> 3

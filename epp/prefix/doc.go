@@ -3,7 +3,8 @@
 //
 //	body.Request.Blocks -> Chain -> Match -> scheduling; the pick -> Add
 //
-// Keys are chained: a key stands for its block and for everything before it, model and cache salt included. Each
+// Keys are chained: a key stands for its block and for everything before it, model and cache salt included. They are those of
+// the llm-d Router, so that what is known of them there holds here. Each
 // server has its own list of keys, least recently used last, in which a later block of a prompt always stands behind
 // an earlier one. What a server is held to have is therefore closed under prefixes at every moment: eviction takes the
 // tails of prompts first, as engines do, and a server's share of a prompt can be found by bisection.
