@@ -56,12 +56,7 @@ FUZZTIME ?= 60s
 
 .PHONY: fuzz
 fuzz: ## every fuzz test, for FUZZTIME (60s) each
-	@grep -rl --include='*_test.go' '^func Fuzz' epp xds translate internal | sort | while read -r file; do \
-	  for name in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9]*\).*/\1/p' $$file); do \
-	    echo "$$name ($$(dirname $$file)) ..."; \
-	    $(GO) test ./$$(dirname $$file) -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) >.fuzz.log 2>&1 || { cat .fuzz.log; rm -f .fuzz.log; exit 1; }; \
-	    tail -n 3 .fuzz.log | grep -m 1 elapsed; rm -f .fuzz.log; \
-	  done; done
+	@tools/fuzz $(FUZZTIME)
 
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck
