@@ -53,6 +53,7 @@ func builtin() map[string]entry {
 		scorer.SessionAffinityType:     {role: roleScorer, build: construct(scorer.NewSessionAffinity), stability: Alpha},
 		scorer.HeaderLabelAffinityType: {role: roleScorer, build: construct(scorer.NewHeaderLabelAffinity), stability: Alpha},
 		scorer.EndpointAttributeType:   {role: roleScorer, build: construct(scorer.NewEndpointAttribute), stability: Alpha},
+		scorer.PrecisePrefixCacheType:  {role: roleScorer, build: construct(scorer.NewPrecisePrefixCache), stability: Deprecated, instead: producer.PrecisePrefixType + " and " + scorer.PrefixCacheType},
 
 		picker.MaxScoreType:       {role: rolePicker, build: construct(picker.NewMaxScore)},
 		picker.RandomType:         {role: rolePicker, build: construct(picker.NewRandom)},
@@ -74,7 +75,7 @@ func builtin() map[string]entry {
 		response.RequestAttributeReporterType: {role: roleResponse, build: construct(response.NewRequestAttributeReporter)},
 
 		scheduling.ApproximatePrefixProducer: {role: roleProducer, build: construct(newPrefix)},
-		scheduling.InFlightLoadProducer:      {role: roleProducer, build: withoutParameters},
+		producer.InFlightLoadType:            {role: roleProducer, build: construct(producer.NewInFlightLoad)},
 		producer.TokenType:                   {role: roleProducer, build: buildToken},
 		"tokenizer":                          {role: roleProducer, build: buildToken, stability: Deprecated, instead: producer.TokenType},
 		producer.PrecisePrefixType:           {role: roleProducer, build: construct(producer.NewPrecisePrefix)},
@@ -117,7 +118,7 @@ func builtin() map[string]entry {
 // notYet are the plugin types that exist elsewhere and are not part of this version.
 var notYet = strings.Fields(`
 topology-affinity-filter multicluster-session-affinity-filter
-topology-affinity-scorer precise-prefix-cache-scorer multicluster-queue-scorer
+topology-affinity-scorer multicluster-queue-scorer
 multicluster-kv-cache-utilization-scorer multicluster-prefix-cache-scorer
 burst-prefix-cache-producer
 p2p-source-producer multicluster-approx-prefix-cache-producer

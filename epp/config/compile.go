@@ -8,6 +8,7 @@ import (
 
 	"github.com/switchyard/switchyard/epp/scheduling"
 	"github.com/switchyard/switchyard/epp/scheduling/picker"
+	"github.com/switchyard/switchyard/epp/scheduling/producer"
 	"github.com/switchyard/switchyard/epp/scheduling/profile"
 )
 
@@ -19,6 +20,8 @@ type compiler struct {
 	config  *Config
 	// flowControl is set when its feature gate is.
 	flowControl bool
+	// inFlight is the plugin that says what requests in flight count for.
+	inFlight string
 }
 
 func compile(doc *document) (*Config, error) {
@@ -87,6 +90,9 @@ func (c *compiler) buildPlugins(specs []pluginSpec) error {
 		c.config.Plugins = append(c.config.Plugins, Declared{Name: built.name, Type: built.typ, Plugin: built.built})
 		if prefix, ok := built.built.(Prefix); ok {
 			c.config.Prefix = prefix
+		}
+		if load, ok := built.built.(producer.InFlightLoad); ok {
+			c.noteInFlight(describePlugin(i, spec), load)
 		}
 		if known := catalogue[built.typ]; known.stability == Deprecated {
 			c.warn("%s: type: %q is deprecated; use %s", describePlugin(i, spec), built.typ, known.instead)

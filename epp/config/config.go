@@ -8,6 +8,7 @@ import (
 	"github.com/switchyard/switchyard/epp/flowcontrol"
 	"github.com/switchyard/switchyard/epp/response"
 	"github.com/switchyard/switchyard/epp/scheduling"
+	"github.com/switchyard/switchyard/epp/scheduling/producer"
 	"github.com/switchyard/switchyard/epp/scheduling/profile"
 )
 
@@ -18,6 +19,8 @@ type Config struct {
 	// Profiles are the profiles that Handler runs, as listed.
 	Profiles []*profile.Profile
 	Prefix   Prefix
+	// InFlight is what a request counts for while it is at an endpoint.
+	InFlight producer.InFlightLoad
 	Parsers  Parsers
 	// DataLayer is what endpoints are asked for.
 	DataLayer DataLayer

@@ -29,22 +29,27 @@ func tokenizersFirst(producers []scheduling.Producer) []scheduling.Producer {
 	return producers
 }
 
-// checkPrecisePrefix looks at what the precise prefix producer needs beside itself.
+// checkPrecisePrefix looks at what the precise prefix producer, or the scorer that is one, needs beside itself.
 func (c *compiler) checkPrecisePrefix() error {
-	precise, tokens := "", false
+	var precise *plugin
+	tokens := false
 	for _, p := range c.order {
 		switch p.built.(type) {
-		case *producer.PrecisePrefix:
-			if precise != "" {
-				return fmt.Errorf("plugins: %q and %q are both of type %s; keep one", precise, p.name, producer.PrecisePrefixType)
+		case producer.Precise:
+			switch {
+			case precise == nil:
+				precise = p
+			case precise.typ == p.typ:
+				return fmt.Errorf("plugins: %q and %q are both of type %s; keep one", precise.name, p.name, p.typ)
+			default:
+				return fmt.Errorf("plugins: %q and %q both follow the caches of the model servers; keep the one of type %s", precise.name, p.name, producer.PrecisePrefixType)
 			}
-			precise = p.name
 		case scheduling.Tokenizer:
 			tokens = true
 		}
 	}
-	if precise != "" && !tokens {
-		c.warn("plugins: %q has no effect on requests that do not bring their tokens themselves; declare a %s with vllm", precise, producer.TokenType)
+	if precise != nil && !tokens {
+		c.warn("plugins: %q has no effect on requests that do not bring their tokens themselves; declare a %s with vllm", precise.name, producer.TokenType)
 	}
 	return nil
 }
@@ -56,6 +61,17 @@ func (c *compiler) followsEndpoints(source *plugin, name string) bool {
 	if found == nil || source.typ != EndpointNotificationsType {
 		return false
 	}
-	_, precise := found.built.(*producer.PrecisePrefix)
+	_, precise := found.built.(producer.Precise)
 	return precise
+}
+
+// noteInFlight takes up what requests in flight count for. They are counted once, however many plugins there are.
+func (c *compiler) noteInFlight(where string, load producer.InFlightLoad) {
+	if c.inFlight != "" && load != c.config.InFlight {
+		c.warn("%s: parameters: they take the place of those of %s, for requests in flight are counted once; keep one", where, c.inFlight)
+	}
+	c.config.InFlight, c.inFlight = load, where
+	if load.Shared() {
+		c.warn("%s: parameters: syncCrossReplicaState: replicas do not share what they have in flight; each counts its own requests", where)
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/switchyard/switchyard/epp/scheduling"
 	"github.com/switchyard/switchyard/epp/scheduling/decider"
 	"github.com/switchyard/switchyard/epp/scheduling/filter"
+	"github.com/switchyard/switchyard/epp/scheduling/producer"
 	"github.com/switchyard/switchyard/epp/scheduling/profile"
 	"github.com/switchyard/switchyard/epp/scheduling/scorer"
 )
@@ -27,19 +28,24 @@ type link struct {
 	role  role
 	// types are those wanted, of which the first is there without a declaration too; nil: any of the role.
 	types []string
+	// also are types of other roles that do the work of one of these, and which one's.
+	also map[string]string
 	// byDefault is the name in force when the field is left out; empty: none.
 	byDefault string
 }
 
 var (
-	prefixLink = link{field: "prefixMatchInfoProducerName", role: roleProducer, types: []string{scheduling.ApproximatePrefixProducer, scheduling.PrecisePrefixProducer}}
-	loadLink   = link{field: "inFlightLoadProducerName", role: roleProducer, types: []string{scheduling.InFlightLoadProducer}}
+	prefixLink = link{field: "prefixMatchInfoProducerName", role: roleProducer, types: []string{scheduling.ApproximatePrefixProducer, scheduling.PrecisePrefixProducer},
+		also: map[string]string{scorer.PrecisePrefixCacheType: scheduling.PrecisePrefixProducer}}
+	loadLink = link{field: "inFlightLoadProducerName", role: roleProducer, types: []string{scheduling.InFlightLoadProducer}}
 )
 
 // links are the parameters of each type that name other plugins. Types registered from outside have none.
 var links = map[string][]link{
 	scorer.PrefixCacheType:         {prefixLink},
 	scorer.NoHitLRUType:            {prefixLink},
+	scorer.PrecisePrefixCacheType:  {prefixLink},
+	producer.InFlightLoadType:      {prefixLink},
 	scorer.TokenLoadType:           {loadLink},
 	filter.PrefixCacheAffinityType: {prefixLink, loadLink},
 	filter.UtilizationType:         {loadLink},
@@ -50,6 +56,14 @@ var links = map[string][]link{
 		{field: "deciders.encode", role: roleDecider},
 	},
 	profile.PDType: {prefixLink, {field: "deciderPluginName", role: roleDecider, byDefault: profile.PDDecider}},
+}
+
+// typeOf is the type that a plugin is known by to those whose parameter names it.
+func (l link) typeOf(p *plugin) string {
+	if typ, ok := l.also[p.typ]; ok {
+		return typ
+	}
+	return p.typ
 }
 
 // references are the plugins that a plugin's parameters name, and the plugin's own name.
@@ -122,7 +136,7 @@ func (m *maker) make(i int) error {
 		}
 		refs.to = append(refs.to, m.made[other])
 		if l.types != nil { // plugins know what they read from by its type
-			parameters = withText(parameters, l.field, m.made[other].typ)
+			parameters = withText(parameters, l.field, l.typeOf(m.made[other]))
 		}
 	}
 	built, err := buildPlugin(spec, parameters, refs)
@@ -155,10 +169,11 @@ func (m *maker) follow(l link, parameters []byte) (int, error) {
 		return 0, fmt.Errorf("%q is not declared under plugins; declared: %s%s", name, strings.Join(slices.Sorted(maps.Keys(m.index)), ", "), instead)
 	}
 	typ := m.specs[other].Type
-	if got := catalogue[typ].role; got != l.role {
+	_, also := l.also[typ]
+	if got := catalogue[typ].role; got != l.role && !also {
 		return 0, fmt.Errorf("%q is a %s; wanted here: %s", name, got, l.role)
 	}
-	if l.types != nil && !slices.Contains(l.types, typ) {
+	if l.types != nil && !slices.Contains(l.types, typ) && !also {
 		return 0, fmt.Errorf("%q is of type %s; wanted here: %s", name, typ, strings.Join(l.types, " or "))
 	}
 	if at := slices.Index(m.path, other); at >= 0 {

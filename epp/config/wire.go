@@ -36,7 +36,7 @@ func (c *compiler) buildHandler(declared *plugin) (profile.Handler, error) {
 	var admitters []scheduling.Admitter
 	for _, plugin := range c.ordered {
 		switch plugin.role {
-		case roleProducer:
+		case roleProducer, roleScorer: // a scorer may find out itself what it reads
 			if producer, ok := plugin.built.(scheduling.Producer); ok {
 				producers = append(producers, producer)
 				c.note(producer)

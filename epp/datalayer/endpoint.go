@@ -45,7 +45,8 @@ type live struct {
 // Requests is the number of requests that this process has in flight there.
 func (e *Endpoint) Requests() int64 { return e.live.requests.Load() }
 
-// Tokens is the number of prompt tokens that this process has in flight there.
+// Tokens is the number of tokens that this process has in flight there: of prompts that are not worked through, and of answers
+// where these are estimated.
 func (e *Endpoint) Tokens() int64 { return e.live.tokens.Load() }
 
 // Metrics is the latest scrape, never nil.
@@ -78,20 +79,41 @@ func (e *Endpoint) describes(s *Spec) bool {
 // activeFor is how long after its latest request an endpoint counts as one with traffic.
 const activeFor = 3 * time.Second
 
+// Process is the process that an Endpoint describes: it is the same for all Endpoints that share its numbers, and a new one when the
+// endpoint went and came back.
+type Process struct{ live *live }
+
+// Process is what the endpoint describes.
+func (e *Endpoint) Process() Process { return Process{e.live} }
+
+// Share is a part of what is in flight at an endpoint: that of one tenant, say. The zero value is empty.
+type Share struct{ requests, tokens atomic.Int64 }
+
+// Requests is the number of requests in flight.
+func (s *Share) Requests() int64 { return s.requests.Load() }
+
+// Tokens is the number of their tokens in flight.
+func (s *Share) Tokens() int64 { return s.tokens.Load() }
+
 // Flight is one request on its way at an endpoint. Its methods may be called from any goroutine.
 type Flight struct {
 	live   *live
-	tokens atomic.Int64
+	share  *Share       // nil: it belongs to none
+	prompt atomic.Int64 // tokens
+	output int64        // tokens
 	ended  atomic.Bool
 }
 
 // Begin counts a request with so many (uncached) prompt tokens as in flight, until End.
-func (e *Endpoint) Begin(tokens int64) *Flight {
+func (e *Endpoint) Begin(tokens int64) *Flight { return e.BeginIn(nil, tokens, 0) }
+
+// BeginIn is Begin for a request of a share, whose answer is expected to have so many tokens. Where all of an endpoint's requests belong
+// to shares, these add up to what the endpoint counts.
+func (e *Endpoint) BeginIn(share *Share, prompt, output int64) *Flight {
 	l := e.live
-	f := &Flight{live: l}
-	f.tokens.Store(tokens)
-	l.requests.Add(1)
-	l.tokens.Add(tokens)
+	f := &Flight{live: l, share: share, output: output}
+	f.prompt.Store(prompt)
+	f.count(1, prompt+output)
 	now := time.Now().UnixNano()
 	if before := l.lastBegin.Swap(now); now-before > int64(activeFor) && l.woken != nil {
 		l.woken(l)
@@ -99,17 +121,34 @@ func (e *Endpoint) Begin(tokens int64) *Flight {
 	return f
 }
 
+// count adds to what is in flight.
+func (f *Flight) count(requests, tokens int64) {
+	f.live.requests.Add(requests)
+	f.live.tokens.Add(tokens)
+	if f.share != nil {
+		f.share.requests.Add(requests)
+		f.share.tokens.Add(tokens)
+	}
+}
+
+// Held is what the request still has in flight: of its prompt until EndPrefill, of its answer until End.
+func (f *Flight) Held() (prompt, output int64) {
+	if f.ended.Load() {
+		return 0, 0
+	}
+	return f.prompt.Load(), f.output
+}
+
 // EndPrefill releases the prompt tokens, once: the server has worked through them.
 func (f *Flight) EndPrefill() {
-	if n := f.tokens.Swap(0); n != 0 {
-		f.live.tokens.Add(-n)
+	if n := f.prompt.Swap(0); n != 0 {
+		f.count(0, -n)
 	}
 }
 
 // End releases everything, once, however often and from wherever it is called.
 func (f *Flight) End() {
 	if f.ended.CompareAndSwap(false, true) {
-		f.EndPrefill()
-		f.live.requests.Add(-1)
+		f.count(-1, -f.prompt.Swap(0)-f.output)
 	}
 }

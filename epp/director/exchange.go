@@ -48,7 +48,8 @@ type Exchange struct {
 	trace       *tracing.Request // nil: not traced
 	keys        []uint64
 	prompts     []int // where each of several prompts ends in keys
-	tokens      int64
+	fairness    string
+	priority    int
 	size        int64         // of the answer's body, bytes
 	worked      time.Duration // on the answer
 
@@ -76,25 +77,27 @@ func (x *Exchange) place(cycle *scheduling.Cycle, chosen []int, prompt int) {
 	prompts := cycle.Request.Prompts
 	x.prompts = append(x.prompts, prompts[:min(len(prompts), keptKeys)]...)
 	x.placed = cycle.Now
-	x.tokens = uncached(cycle, chosen[0], prompt)
+	x.fairness, x.priority = cycle.Fairness, cycle.Priority
+	load := &x.director.options.Config.InFlight
+	tokens := load.Prompt(cycle, chosen[0], prompt)
 	for _, stage := range cycle.Stages() {
 		endpoint, work := cycle.Candidates[stage.Candidate], int64(0)
 		if stage.Name == scheduling.StagePrefill {
-			work, x.tokens = uncached(cycle, stage.Candidate, prompt), 0
+			work, tokens = load.Prompt(cycle, stage.Candidate, prompt), 0
 			x.pool.Index().Add(endpoint.Server, matched.Keys, prompts...)
 		}
-		x.stages = append(x.stages, endpoint.Begin(work))
+		x.stages = append(x.stages, x.begin(endpoint, work, 0))
 	}
 	x.endpoint = cycle.Candidates[chosen[0]]
 	x.destination = cycle.Destination(chosen[0])
-	x.flight = x.endpoint.Begin(x.tokens)
+	x.flight = x.begin(x.endpoint, tokens, load.Output(cycle.Request, prompt))
 	x.pool.Index().Add(x.endpoint.Server, matched.Keys, prompts...)
 	x.ticket.Placed()
 }
 
-// uncached estimates the prompt tokens that a candidate has to work through.
-func uncached(cycle *scheduling.Cycle, candidate, prompt int) int64 {
-	return int64(max(0, prompt-cycle.PrefixBlocks[candidate]*cycle.BlockTokens))
+// begin counts the request, with tokens of its prompt and its answer, as in flight at an endpoint.
+func (x *Exchange) begin(endpoint *datalayer.Endpoint, prompt, output int64) *datalayer.Flight {
+	return x.director.options.Metrics.BeginFlight(endpoint, x.fairness, x.priority, prompt, output)
 }
 
 func (x *Exchange) follow(followed scheduling.Followed) {
@@ -121,8 +124,9 @@ func (x *Exchange) Served(address string) {
 	}
 	for _, endpoint := range x.pool.Endpoints() {
 		if endpoint.Address == address {
+			prompt, output := x.flight.Held()
 			x.flight.End()
-			x.flight = endpoint.Begin(x.tokens)
+			x.flight = x.begin(endpoint, prompt, output)
 			x.endpoint = endpoint
 			x.pool.Index().Add(endpoint.Server, x.keys, x.prompts...)
 			return

@@ -232,9 +232,10 @@ func TestRowsMessagesThatAreNone(t *testing.T) {
 				cancel()
 			}
 		}
-		if requests, _ := p.totalInFlight(); requests != 1 {
-			t.Errorf("%d requests in flight, want 1", requests)
-		}
+		p.eventually("the other request alone in flight", func() bool {
+			requests, _ := p.totalInFlight()
+			return requests == 1
+		})
 		beside.finish()
 		p.expectIdle()
 	})

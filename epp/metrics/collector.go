@@ -31,9 +31,9 @@ var (
 	deviationKV      = describe("std_dev_kv_cache_utilization", "Standard deviation of KV cache usage.", "name")
 	endpointQueue    = describe("per_endpoint_queue_size", "Waiting requests of an endpoint with fresh metrics.", "name", "model_server_endpoint")
 	prefixSize       = describe("prefix_indexer_size", "Entries of the prefix index.", pluginLabels...)
-	inFlightRequests = describe("inflight_requests", "Requests of this process in flight at an endpoint.",
+	inFlightRequests = describe("inflight_requests", "Requests of this process in flight at an endpoint, by tenant and priority.",
 		"endpoint_name", "namespace", "producer_name", "fairness_id", "priority")
-	inFlightTokens = describe("inflight_tokens", "Prompt tokens of this process in flight at an endpoint.",
+	inFlightTokens = describe("inflight_tokens", "Tokens of this process in flight at an endpoint, by tenant and priority: of prompts, and of answers where these are estimated.",
 		"endpoint_name", "namespace", "producer_name", "fairness_id", "priority")
 	pollErrors    = describe("datalayer_poll_errors_total", "Endpoints that could not be asked, by the type of the data source.", "source_type")
 	extractErrors = describe("datalayer_extract_errors_total", "Answers of endpoints that could not be read, by the types of data source and extractor.",
@@ -42,7 +42,8 @@ var (
 
 // Collector reads the pools when it is scraped.
 type Collector struct {
-	pools *datalayer.Pools
+	pools   *datalayer.Pools
+	flights *flights
 }
 
 type endpointID struct{ namespace, name string }
@@ -60,6 +61,7 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 	now := time.Now()
 	entries := 0
 	seen := map[endpointID]bool{}
+	shown := map[datalayer.Process]*datalayer.Endpoint{}
 	names := map[string]bool{}
 	for _, pool := range c.pools.List() {
 		entries += pool.Index().Len()
@@ -76,10 +78,10 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 				continue
 			}
 			seen[id] = true
-			gauge(out, inFlightRequests, float64(endpoint.Requests()), endpoint.Name, endpoint.Namespace, loadProducer, DefaultFairness, "0")
-			gauge(out, inFlightTokens, float64(endpoint.Tokens()), endpoint.Name, endpoint.Namespace, loadProducer, DefaultFairness, "0")
+			shown[endpoint.Process()] = endpoint
 		}
 	}
+	c.flights.collect(out, shown, now)
 	for _, source := range c.pools.Stats() {
 		counter(out, pollErrors, source.PollErrors, source.Source)
 		counter(out, extractErrors, source.ExtractErrors, source.Source, source.Extractor)

@@ -4,6 +4,7 @@
 // versions of the llm-d Router are a view of the page: no request is counted twice for them.
 //
 //	request -> Series -> counters, histograms
-//	scrape -> Collector -> datalayer.Pools -> gauges
+//	request -> flights -> datalayer.Flight
+//	scrape -> Collector -> datalayer.Pools, flights -> gauges
 //	scrape -> Legacy -> the same families under their old names
 package metrics

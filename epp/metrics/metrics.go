@@ -24,6 +24,7 @@ type Metrics struct {
 
 	requests requestMetrics
 	attempts *attempts
+	flights  *flights
 
 	rewrites                    *prometheus.CounterVec
 	plugins                     *prometheus.HistogramVec
@@ -65,7 +66,8 @@ func New(registerer prometheus.Registerer, build Build, pools *datalayer.Pools) 
 		series:         newBounded[labels, *Series](),
 		rewritten:      newBounded[rewrite, prometheus.Counter](),
 	}
-	collectors := append(m.requests.families, m.attempts, m.SchedulerDuration, m.Processing, m.ResponseProcessing, m.rewrites, m.plugins, hitRatio, hitBytes, info, &Collector{pools: pools})
+	m.flights = newFlights(pools, m.tenants)
+	collectors := append(m.requests.families, m.attempts, m.SchedulerDuration, m.Processing, m.ResponseProcessing, m.rewrites, m.plugins, hitRatio, hitBytes, info, &Collector{pools: pools, flights: m.flights})
 	for _, collector := range collectors {
 		if err := registerer.Register(collector); err != nil {
 			return nil, err

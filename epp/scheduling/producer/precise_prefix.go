@@ -60,10 +60,21 @@ func (p *PrecisePrefix) Run(ctx context.Context, pools *datalayer.Pools) error {
 	return p.servers.run(ctx, pools)
 }
 
+// Precise is a plugin that is a PrecisePrefix, or has one as a part.
+type Precise interface {
+	// Precise is that one.
+	Precise() *PrecisePrefix
+}
+
+// Precise implements Precise.
+func (p *PrecisePrefix) Precise() *PrecisePrefix { return p }
+
 // TakeOver implements scheduling.Successor.
 func (p *PrecisePrefix) TakeOver(before any) {
-	if old, ok := before.(*PrecisePrefix); ok && old.settings == p.settings {
-		p.servers, p.metrics = old.servers, old.metrics
+	if other, ok := before.(Precise); ok {
+		if old := other.Precise(); old.settings == p.settings {
+			p.servers, p.metrics = old.servers, old.metrics
+		}
 	}
 }
 
