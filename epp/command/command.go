@@ -38,12 +38,17 @@ dataLayer.discovery. --pool-name is a name for metrics then, and /metrics asks f
 With -f it serves the InferencePools of a folder of manifests. Proxies then say which pool they mean; for those that do
 not, name one with --pool-name unless there is only one.
 
+With --proxy-xds-address it is a control plane, too, for proxies that send every request to the pool: they get everything over
+xDS from a Gateway, a route and a pool that are made from the flags --proxy-*, without Gateway API and its CRDs. /debug/xds on the
+port of /metrics shows what they have.
+
 Changes of --config-file take effect at once; a file that cannot be used leaves the one before in force.
 
 Proxies that "serve --picker" sends here speak plain HTTP/2: give --secure-serving=false for those.`,
 		Example: "  " + name + " --pool-name llama --pool-namespace models\n" +
 			"  " + name + " -f manifests --secure-serving=false\n" +
 			"  " + name + " --config-file file-discovery.yaml\n" +
+			"  " + name + " --pool-name llama --proxy-xds-address :18000 --proxy-view models/llama --proxy-listen 0.0.0.0:8081 --proxy-picker-selector app=picker\n" +
 			"  " + name + " validate config.yaml",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -28,18 +28,23 @@ func (f *pickerFlags) validateDiscovery() error {
 	return nil
 }
 
+// endpointTaker is told of the endpoints of a pool.
+type endpointTaker interface {
+	Set(key string, specs []datalayer.Spec)
+}
+
 // discoveredPool is a pool of the endpoints that a file names, in place of a cluster.
 type discoveredPool struct {
 	file   *discovery.File
 	text   []byte // of the file as it was read last
 	key    string
-	pools  *datalayer.Pools
+	pools  endpointTaker
 	counts *discovery.Metrics
 	log    *slog.Logger
 }
 
 // discoverPool makes the pool: the picker is not ready before there is one, and a file that is wrong ends it here.
-func discoverPool(c *config.Config, key string, pools *datalayer.Pools, registry prometheus.Registerer, log *slog.Logger) (*discoveredPool, error) {
+func discoverPool(c *config.Config, key string, pools endpointTaker, registry prometheus.Registerer, log *slog.Logger) (*discoveredPool, error) {
 	specs, text, err := c.Discovery.Read()
 	if err != nil {
 		return nil, err

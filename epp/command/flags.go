@@ -26,6 +26,7 @@ type pickerFlags struct {
 	scrape scrapeFlags
 	page   pageFlags
 	rpc    rpcFlags
+	proxy  proxyFlags
 
 	secureServing  bool
 	certPath       string
@@ -60,6 +61,7 @@ func (f *pickerFlags) register(set *pflag.FlagSet) {
 	f.scrape.register(set)
 	f.page.register(set)
 	f.rpc.register(set)
+	f.proxy.register(set)
 	f.log.register(set)
 }
 
@@ -96,6 +98,9 @@ func (f *pickerFlags) validate(set *pflag.FlagSet) error {
 		return err
 	}
 	if err := f.rpc.validate(); err != nil {
+		return err
+	}
+	if err := f.validateProxies(set); err != nil {
 		return err
 	}
 	_, err := f.limits()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/labels"
+	infv1 "sigs.k8s.io/gateway-api-inference-extension/api/v1"
 )
 
 // poolGroupV1 is the only API group whose InferencePools are read.
@@ -25,6 +26,7 @@ type poolFlags struct {
 	group     string
 	selector  string
 	ports     []int
+	protocol  string // that of the pods or of the endpoints that are discovered
 	// discovery is the name of the plugin that discovers endpoints, empty when a cluster or a folder tells of them.
 	discovery string
 }
@@ -37,12 +39,16 @@ func (p *poolFlags) register(set *pflag.FlagSet) {
 	set.StringVar(&p.group, "pool-group", poolGroupV1, "its API group")
 	set.StringVar(&p.selector, "endpoint-selector", "", "instead of a pool: the pods with these labels, such as 'app=llama,tier in (a,b)'")
 	set.IntSliceVar(&p.ports, "endpoint-target-ports", nil, "the ports of these pods, 1 to 8 of them")
+	set.StringVar(&p.protocol, "endpoint-app-protocol", "", "what these pods, or the endpoints of a file, speak, as a pool's appProtocol: http or kubernetes.io/h2c; default: http")
 }
 
 // validate also drops ports that are listed twice.
 func (p *poolFlags) validate() error {
 	if p.group != poolGroupV1 {
 		return fmt.Errorf("--pool-group: %q is not supported, use %s", p.group, poolGroupV1)
+	}
+	if err := p.validateProtocol(); err != nil {
+		return err
 	}
 	if p.selector == "" {
 		if len(p.ports) > 0 {
@@ -67,6 +73,20 @@ func (p *poolFlags) validate() error {
 	}
 	if _, err := deploymentOf(os.Getenv("POD_NAME")); err != nil {
 		return err
+	}
+	return nil
+}
+
+func (p *poolFlags) validateProtocol() error {
+	switch p.protocol {
+	case "":
+		return nil
+	case string(infv1.AppProtocolHTTP), string(infv1.AppProtocolH2C):
+	default:
+		return fmt.Errorf("--endpoint-app-protocol: %q is not supported, use %s or %s", p.protocol, infv1.AppProtocolHTTP, infv1.AppProtocolH2C)
+	}
+	if p.selector == "" && !p.discovers() {
+		return errors.New("--endpoint-app-protocol is for --endpoint-selector and for file-discovery; a pool has its own spec.appProtocol")
 	}
 	return nil
 }

@@ -33,6 +33,7 @@ type pickerProcess struct {
 	cluster *rest.Config // nil without one
 	objects objectSource // nil when a file tells of endpoints
 	store   *source.Store
+	proxies *beside // nil without proxies of its own
 	pools   *datalayer.Pools
 	loop    *pipeline.Pipeline              // nil when a selector or a file makes the pool
 	rules   atomic.Pointer[objective.Rules] // holds none when a selector or a file makes the pool
@@ -74,8 +75,11 @@ func (p *pickerProcess) prepare() (err error) {
 	}
 	p.pools = datalayer.New(scrape)
 	p.store = source.NewStore()
+	if p.proxies, err = p.newBeside(); err != nil {
+		return err
+	}
 	if f.pool.discovers() {
-		if p.found, err = discoverPool(p.config.Config, f.pool.key(), p.pools, p.registry, p.log); err != nil {
+		if p.found, err = discoverPool(p.config.Config, f.pool.key(), p.proxies.before(p.pools), p.registry, p.log); err != nil {
 			return err
 		}
 	} else if p.objects, err = f.objects(p.cluster, p.log); err != nil {
@@ -101,7 +105,7 @@ func (p *pickerProcess) prepare() (err error) {
 func (p *pickerProcess) pickerOptions() epp.Options {
 	f := p.flags
 	options := epp.Options{
-		Pools: p.pools, Rules: p.rules.Load, Config: p.config.Config, DefaultPool: f.pool.key(), Synced: f.synced(p.pools), AppProtocol: p.appProtocol,
+		Pools: p.pools, Rules: p.rules.Load, Config: p.config.Config, DefaultPool: f.pool.key(), Synced: p.proxies.also(f.synced(p.pools)), AppProtocol: p.appProtocol,
 		// 0 is as good as no time at all, not the default.
 		DrainTimeout: max(f.drain, time.Nanosecond), WithoutHealth: !f.healthChecking, StreamMetrics: f.rpc.metrics, LegacyMetrics: f.page.legacy,
 		Profiling: f.page.profiling, Scores: f.config.emitScores, Tracer: p.tracer, Registry: p.registry, Build: p.build, Logger: p.log,
@@ -119,7 +123,7 @@ func (p *pickerProcess) pickerOptions() epp.Options {
 // appProtocol is what the servers of the pool speak, empty when it does not say.
 func (p *pickerProcess) appProtocol() string {
 	if p.loop == nil {
-		return ""
+		return p.flags.pool.protocol
 	}
 	result, _ := p.loop.Latest()
 	namespace, name, named := strings.Cut(p.flags.pool.key(), "/")
@@ -147,9 +151,13 @@ func (p *pickerProcess) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	page, servePage, err := p.flags.servePages(p.picker.Handler(), listeners[2], p.cluster, p.log)
-	if err != nil {
+	if err := p.proxies.listen(p.flags.proxy.xds); err != nil {
 		closeAll(listeners)
+		return err
+	}
+	page, servePage, err := p.flags.servePages(p.proxies.pages(p.picker.Handler()), listeners[2], p.cluster, p.log)
+	if err != nil {
+		closeAll(append(listeners, p.proxies.listeners()...))
 		return err
 	}
 	health := grpc.NewServer()
@@ -171,6 +179,7 @@ func (p *pickerProcess) serve(ctx context.Context) error {
 	})
 	p.log.Info("picking", "ext_proc", listeners[0].Addr().String(), "tls", p.flags.secureServing,
 		"health", listeners[1].Addr().String(), "metrics", listeners[2].Addr().String(), "pool", p.flags.pool.key())
+	p.proxies.announce(p.log)
 	select {
 	case <-ctx.Done():
 	case <-background.Done():
@@ -179,6 +188,7 @@ func (p *pickerProcess) serve(ctx context.Context) error {
 	// Not ready first, so that nobody is sent here who would find another leader; then the lease, so that there is one soon.
 	p.picker.Unready()
 	endLease()
+	// Proxies that start in the meantime still get their configuration: xDS ends with what is in the background.
 	p.picker.Drain(background)
 	health.Stop()
 	_ = page.Close()
@@ -190,11 +200,14 @@ func (p *pickerProcess) serve(ctx context.Context) error {
 func (p *pickerProcess) start(group *errgroup.Group, ctx context.Context) {
 	group.Go(func() error { return p.picker.Run(ctx) })
 	group.Go(func() error { p.flags.config.follow(ctx, p.picker, p.config.text, p.log); return nil })
+	if p.proxies != nil {
+		group.Go(func() error { return p.proxies.run(ctx) })
+	}
 	if p.found != nil {
 		group.Go(func() error { p.found.follow(ctx); return nil })
 		return
 	}
-	group.Go(func() error { return p.objects.Run(ctx, p.store) })
+	group.Go(func() error { return p.objects.Run(ctx, p.proxies.first(p.store)) })
 	if p.loop == nil {
 		group.Go(func() error { return p.selectPods(ctx) })
 		return

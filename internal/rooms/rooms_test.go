@@ -40,10 +40,12 @@ var forbidden = map[string][]string{
 		"sigs.k8s.io/gateway-api", "k8s.io/api/",
 	},
 	// The picker as a program may read folders and clusters; what proxies need it knows nothing of.
-	"epp/command":     {"proxyfleet", "internal/cluster", "internal/stack", "cmd"},
-	"proxyfleet":      {"translate/gatewayapi", "translate/envoy", "xds", "epp", "internal/pipeline", "cmd"},
-	"internal/status": {"translate/envoy", "xds", "epp", "proxyfleet", "internal/pipeline", "cmd"},
-	"internal/sim":    {"translate", "xds", "epp", "proxyfleet", "internal/source", "internal/pipeline", "cmd"},
+	"epp/command": {"proxyfleet", "internal/cluster", "internal/stack", "cmd"},
+	// It runs in the picker's process, and so must need no more than that.
+	"internal/standalone": {"proxyfleet", "internal/cluster", "internal/stack", "epp/command", "internal/source/kube", "k8s.io/client-go", "cmd"},
+	"proxyfleet":          {"translate/gatewayapi", "translate/envoy", "xds", "epp", "internal/pipeline", "cmd"},
+	"internal/status":     {"translate/envoy", "xds", "epp", "proxyfleet", "internal/pipeline", "cmd"},
+	"internal/sim":        {"translate", "xds", "epp", "proxyfleet", "internal/source", "internal/pipeline", "cmd"},
 }
 
 type listed struct {

@@ -75,3 +75,36 @@ func TestForeignPickersAreAskedOverTLS(t *testing.T) {
 		}
 	}
 }
+
+// TestOwnPickersAreAskedAsTheyListen holds the embedded picker to what the installation says of its port, and its check to
+// what it says of itself.
+func TestOwnPickersAreAskedAsTheyListen(t *testing.T) {
+	for _, secured := range []bool{false, true} {
+		view, err := Build(testGateway(forward("a", "pool/shop/ours")), Options{PickerTLS: secured})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var cluster clusterv3.Cluster
+		if err := view.Of(resource.ClusterType)[embeddedPicker].Body.UnmarshalTo(&cluster); err != nil {
+			t.Fatal(err)
+		}
+		if len(cluster.HealthChecks) != 1 || cluster.HealthChecks[0].GetGrpcHealthCheck() == nil {
+			t.Errorf("TLS %t: health checks %v", secured, cluster.HealthChecks)
+		}
+		if got := cluster.TransportSocket != nil; got != secured {
+			t.Fatalf("TLS is %t, want %t", got, secured)
+		}
+		if !secured {
+			continue
+		}
+		var tls tlsv3.UpstreamTlsContext
+		if err := cluster.TransportSocket.GetTypedConfig().UnmarshalTo(&tls); err != nil {
+			t.Fatal(err)
+		}
+		common := tls.GetCommonTlsContext()
+		if !slices.Equal(common.GetAlpnProtocols(), []string{"h2"}) || common.GetTlsParams().GetTlsMaximumProtocolVersion() != tlsv3.TlsParameters_TLSv1_3 ||
+			common.GetValidationContext().GetTrustChainVerification() != tlsv3.CertificateValidationContext_ACCEPT_UNTRUSTED {
+			t.Errorf("TLS is spoken as %v", common)
+		}
+	}
+}

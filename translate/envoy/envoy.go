@@ -33,11 +33,13 @@ import (
 // Options are the facts about the installation that the objects do not hold. They must be equal on every
 // replica, or replicas would disagree on bytes.
 type Options struct {
-	// BindAddress is where listeners bind; default 0.0.0.0.
+	// BindAddress is where listeners bind; default 0.0.0.0. At :: they take IPv4, too.
 	BindAddress string
 	// Pickers are the addresses of the embedded endpoint picker's replicas, in order of preference: the first that
 	// is healthy is asked. One replica sees all requests and so knows best what the model servers hold.
 	Pickers []netip.AddrPort
+	// PickerTLS asks them over TLS, whatever their certificate, and not in plaintext.
+	PickerTLS bool
 	// MaxRequestBytes is the largest request body that a pool accepts; a larger one is answered 413.
 	// Default 64 MiB.
 	MaxRequestBytes uint64

@@ -75,6 +75,7 @@ func (b *builder) newListener(p *model.Port) *listenerv3.Listener {
 		Address: &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{
 			Address:       b.opts.BindAddress,
 			PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: uint32(p.Number)},
+			Ipv4Compat:    b.opts.BindAddress == "::",
 		}}},
 		PerConnectionBufferLimitBytes: wrapperspb.UInt32(connectionBuffer),
 		EnableReusePort:               wrapperspb.Bool(true),

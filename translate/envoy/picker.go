@@ -35,6 +35,9 @@ func (b *builder) addEmbeddedPicker() {
 		ServiceName: "envoy.service.ext_proc.v3.ExternalProcessor",
 	}}
 	c.HealthChecks = []*corev3.HealthCheck{check}
+	if b.opts.PickerTLS {
+		c.TransportSocket = b.unverifiedTLS()
+	}
 	sources := []source.Ref{b.gw.Source}
 	b.add(resource.ID{Type: resource.ClusterType, Name: c.Name}, c, clusterRefs(c.Name), sources)
 	b.add(resource.ID{Type: resource.EndpointType, Name: c.Name}, inOrder(c.Name, b.opts.Pickers), nil, sources)
@@ -88,12 +91,17 @@ func anyAnswer() *corev3.HealthCheck {
 	return check
 }
 
+// unverifiedTLS takes any certificate, and any version from 1.2 on: left to itself Envoy stops at 1.2, and a picker may ask for more.
 func (b *builder) unverifiedTLS() *corev3.TransportSocket {
 	return &corev3.TransportSocket{
 		Name: "envoy.transport_sockets.tls",
 		ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: b.pack(&tlsv3.UpstreamTlsContext{
 			CommonTlsContext: &tlsv3.CommonTlsContext{
 				AlpnProtocols: []string{"h2"},
+				TlsParams: &tlsv3.TlsParameters{
+					TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_2,
+					TlsMaximumProtocolVersion: tlsv3.TlsParameters_TLSv1_3,
+				},
 				ValidationContextType: &tlsv3.CommonTlsContext_ValidationContext{
 					ValidationContext: &tlsv3.CertificateValidationContext{
 						TrustChainVerification: tlsv3.CertificateValidationContext_ACCEPT_UNTRUSTED,

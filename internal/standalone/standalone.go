@@ -1,0 +1,110 @@
+// Package standalone makes, beside a picker, the configuration of proxies that all do one thing: send every request to one
+// pool. It makes the Gateway, the route and the pool that a cluster would hold, and gives what they come to over xDS. It must
+// not watch anything itself, nor pick: what the picker sees, it is told.
+//
+//	objects or endpoints of the picker -> Intent.objects -> internal/pipeline -> xDS -> proxies
+package standalone
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+
+	"github.com/switchyard/switchyard/epp/datalayer"
+	"github.com/switchyard/switchyard/internal/pipeline"
+	"github.com/switchyard/switchyard/internal/source"
+	"github.com/switchyard/switchyard/xds"
+)
+
+// farewell bounds how long the streams of proxies may take to end.
+const farewell = time.Second
+
+// Options of a Plane.
+type Options struct {
+	Intent   Intent
+	Registry prometheus.Registerer // nil: without metrics
+	Log      *slog.Logger          // default slog.Default()
+}
+
+// Plane is the control plane beside a picker. Make one with New, tell it what the picker sees, and give it a goroutine with Run.
+type Plane struct {
+	intent   Intent
+	store    *source.Store
+	pipeline *pipeline.Pipeline
+	views    *xds.Server
+}
+
+// New makes a Plane that does nothing yet.
+func New(options Options) *Plane {
+	if options.Log == nil {
+		options.Log = slog.Default()
+	}
+	p := &Plane{intent: options.Intent, store: source.NewStore()}
+	p.views = xds.New(xds.Options{
+		Logger:      options.Log,
+		Registerer:  options.Registry,
+		OnRejection: func(r xds.Rejection) { p.pipeline.Reject(r) },
+	})
+	p.pipeline = pipeline.New(pipeline.Options{Store: p.store, Translate: options.Intent.translation(), Views: p.views, Log: options.Log})
+	return p
+}
+
+// Follow tells what a cluster holds now. Before the pool is there for the first time, proxies are told nothing and wait, so
+// that none answers for a pool that nobody knows yet.
+func (p *Plane) Follow(objects *source.Objects) {
+	if p.store.Latest().Objects == nil && !p.intent.knows(objects) {
+		return
+	}
+	p.store.Put(source.Update{Objects: p.intent.objects(objects)})
+}
+
+// FollowEndpoints tells what the endpoints of the pool are now, where no cluster does.
+func (p *Plane) FollowEndpoints(endpoints []datalayer.Spec) {
+	p.store.Put(source.Update{Objects: p.intent.discovered(endpoints)})
+}
+
+// Ready tells whether there is a view for proxies.
+func (p *Plane) Ready() bool {
+	result, _ := p.pipeline.Latest()
+	return result != nil && result.Output.Views[p.intent.View.String()] != nil
+}
+
+// DebugHandler shows what proxies have.
+func (p *Plane) DebugHandler() http.Handler { return p.views.DebugHandler() }
+
+// Run serves xDS in plaintext until ctx ends, and closes the listener. Proxies keep what they have.
+func (p *Plane) Run(ctx context.Context, l net.Listener) error {
+	server := xds.GRPCServer()
+	p.views.Register(server)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return p.pipeline.Run(ctx) })
+	group.Go(func() error {
+		if err := server.Serve(l); err != nil {
+			return fmt.Errorf("serving xDS: %w", err)
+		}
+		return nil
+	})
+	group.Go(func() error {
+		<-ctx.Done()
+		p.stop(server)
+		return nil
+	})
+	return group.Wait()
+}
+
+// stop lets streams end, and cuts those that do not.
+func (p *Plane) stop(server *grpc.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), farewell)
+	defer cancel()
+	_ = p.views.Shutdown(ctx) // an error says that ctx ended first
+	cut := context.AfterFunc(ctx, server.Stop)
+	defer cut()
+	server.GracefulStop()
+}
