@@ -41,7 +41,7 @@ func important() *objective.Rules {
 	return objective.New([]objective.Objective{{Pool: "ns/pool", Name: "chat", Priority: 10}, {Pool: "ns/pool", Name: "batch", Priority: -1}}, nil)
 }
 
-// asking is a request on its way, of the lean protocol.
+// asking is a request on its way.
 type asking struct {
 	t      *testing.T
 	stream extprocv3.ExternalProcessor_ProcessClient
@@ -50,12 +50,18 @@ type asking struct {
 	answers chan *extprocv3.ProcessingResponse
 }
 
-// ask sends a request, which may have to wait for its answer.
+// ask sends a request of the lean protocol, which may have to wait for its answer.
 func (s *started) ask(objective string) *asking {
+	s.t.Helper()
+	return s.askIn("lean", objective)
+}
+
+// askIn sends a request of a protocol. Only the lean one answers its headers by themselves.
+func (s *started) askIn(protocol, objective string) *asking {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	s.t.Cleanup(cancel)
-	stream, err := extprocv3.NewExternalProcessorClient(s.conn).Process(metadata.AppendToOutgoingContext(ctx, "x-switchyard-protocol", "lean"))
+	stream, err := extprocv3.NewExternalProcessorClient(s.conn).Process(metadata.AppendToOutgoingContext(ctx, "x-switchyard-protocol", protocol))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -76,7 +82,9 @@ func (s *started) ask(objective string) *asking {
 	a.send(&extprocv3.ProcessingRequest{Request: &extprocv3.ProcessingRequest_RequestHeaders{RequestHeaders: &extprocv3.HttpHeaders{
 		Headers: &corev3.HeaderMap{Headers: []*corev3.HeaderValue{{Key: ":path", RawValue: []byte("/v1/chat/completions")},
 			{Key: "x-llm-d-inference-objective", RawValue: []byte(objective)}}}}}})
-	a.next()
+	if protocol == "lean" {
+		a.next()
+	}
 	a.send(&extprocv3.ProcessingRequest{Request: &extprocv3.ProcessingRequest_RequestBody{
 		RequestBody: &extprocv3.HttpBody{Body: []byte(request), EndOfStream: true}}})
 	return a

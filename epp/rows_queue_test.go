@@ -6,10 +6,8 @@ import (
 	"testing"
 	"time"
 
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"github.com/prometheus/client_golang/prometheus"
-	"google.golang.org/grpc/metadata"
 
 	"github.com/switchyard/switchyard/epp"
 )
@@ -36,35 +34,7 @@ func inBoth(t *testing.T, section string, test func(t *testing.T, q *queued)) {
 // begin sends a request and waits for nothing.
 func (q *queued) begin(objective string) *asking {
 	q.t.Helper()
-	if q.protocol == "lean" {
-		return q.ask(objective)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	q.t.Cleanup(cancel)
-	stream, err := extprocv3.NewExternalProcessorClient(q.conn).Process(metadata.AppendToOutgoingContext(ctx, "x-switchyard-protocol", q.protocol))
-	if err != nil {
-		q.t.Fatal(err)
-	}
-	a := &asking{t: q.t, stream: stream, cancel: cancel, answers: make(chan *extprocv3.ProcessingResponse, 16)}
-	gone := make(chan struct{})
-	q.t.Cleanup(func() { cancel(); <-gone })
-	go func() {
-		defer close(gone)
-		defer close(a.answers)
-		for {
-			answer, err := stream.Recv()
-			if err != nil {
-				return
-			}
-			a.answers <- answer
-		}
-	}()
-	a.send(&extprocv3.ProcessingRequest{Request: &extprocv3.ProcessingRequest_RequestHeaders{RequestHeaders: &extprocv3.HttpHeaders{
-		Headers: &corev3.HeaderMap{Headers: []*corev3.HeaderValue{{Key: ":path", RawValue: []byte("/v1/chat/completions")},
-			{Key: "x-llm-d-inference-objective", RawValue: []byte(objective)}}}}}})
-	a.send(&extprocv3.ProcessingRequest{Request: &extprocv3.ProcessingRequest_RequestBody{
-		RequestBody: &extprocv3.HttpBody{Body: []byte(request), EndOfStream: true}}})
-	return a
+	return q.askIn(q.protocol, objective)
 }
 
 // place sends a request that finds room.

@@ -58,46 +58,30 @@ func (r *reader) null() bool {
 }
 
 // array reads the beginning of an array and gives its length.
-func (r *reader) array() (int, error) {
-	h, err := r.head()
-	if err != nil {
-		return 0, err
-	}
-	n := 0
-	switch {
-	case h >= 0x90 && h <= 0x9f:
-		n = int(h & 0x0f)
-	case h == 0xdc:
-		n, err = r.size(2)
-	case h == 0xdd:
-		n, err = r.size(4)
-	default:
-		return 0, errKind
-	}
-	if err == nil && n > len(r.b)-r.at { // each value has at least one byte
-		return 0, errShort
-	}
-	return n, err
-}
+func (r *reader) array() (int, error) { return r.begin(0x90, 0xdc, 1) }
 
 // object reads the beginning of a map and gives the number of its pairs.
-func (r *reader) object() (int, error) {
+func (r *reader) object() (int, error) { return r.begin(0x80, 0xde, 2) }
+
+// begin reads the beginning of something with members, of at least so many bytes each, and gives their number. Up to 15 the number is in
+// the first byte, above fixed; it has two bytes behind long, and four behind the byte after that.
+func (r *reader) begin(fixed, long byte, each int) (int, error) {
 	h, err := r.head()
 	if err != nil {
 		return 0, err
 	}
 	n := 0
 	switch {
-	case h >= 0x80 && h <= 0x8f:
+	case h&0xf0 == fixed:
 		n = int(h & 0x0f)
-	case h == 0xde:
+	case h == long:
 		n, err = r.size(2)
-	case h == 0xdf:
+	case h == long+1:
 		n, err = r.size(4)
 	default:
 		return 0, errKind
 	}
-	if err == nil && n > (len(r.b)-r.at)/2 {
+	if err == nil && n > (len(r.b)-r.at)/each {
 		return 0, errShort
 	}
 	return n, err
