@@ -24,6 +24,7 @@ type index struct {
 	grants   map[string][]*gwv1.ReferenceGrant           // by the namespace that grants
 	services map[servicePort]*resolvedBackend
 	pools    map[source.Key]*resolvedPool
+	rewrites map[source.Key]bool // pools that an InferenceModelRewrite names
 	secrets  map[source.Key]*resolvedSecret
 	// parameters are those of the ConfigMaps that classes and Gateways refer to.
 	parameters map[source.Key]*parameters
@@ -51,11 +52,15 @@ func newIndex(in *source.Objects, opts Options) *index {
 		grants:     map[string][]*gwv1.ReferenceGrant{},
 		services:   map[servicePort]*resolvedBackend{},
 		pools:      map[source.Key]*resolvedPool{},
+		rewrites:   map[source.Key]bool{},
 		secrets:    map[source.Key]*resolvedSecret{},
 		parameters: map[source.Key]*parameters{},
 		backends:   map[string]*model.Backend{},
 		regexes:    map[string]string{},
 		labels:     map[string]labels.Set{},
+	}
+	for object := range in.ModelRewrites() {
+		x.rewrites[source.Key{Namespace: object.Namespace, Name: object.Spec.PoolRef.Name}] = true
 	}
 	for s := range in.EndpointSlices.All() {
 		if name := s.Labels[discoveryv1.LabelServiceName]; name != "" {

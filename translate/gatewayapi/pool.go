@@ -57,19 +57,9 @@ func (x *index) readPool(object *infv1.InferencePool) *resolvedPool {
 		Source:    poolRef(key),
 		Protocol:  protocol,
 		Endpoints: endpoints,
-		Pool:      &model.Pool{Key: key, FailClose: failsClosed(object), Picker: picker, Rewritten: rewritten(x.objects, key)},
+		Pool:      &model.Pool{Key: key, FailClose: failsClosed(object), Picker: picker, Rewritten: x.rewrites[key]},
 	}
 	return p
-}
-
-// rewritten tells whether there is an InferenceModelRewrite for a pool.
-func rewritten(objects *source.Objects, pool source.Key) bool {
-	for object := range objects.ModelRewrites() {
-		if object.Namespace == pool.Namespace && object.Spec.PoolRef.Name == pool.Name {
-			return true
-		}
-	}
-	return false
 }
 
 func poolRef(key source.Key) source.Ref {
