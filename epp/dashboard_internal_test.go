@@ -25,7 +25,13 @@ import (
 const dashboardFile = "../charts/dashboards/llm-d-router-epp.json"
 
 // ofEnvoy are series of proxies, which the dashboard asks for, too. They were seen on the page of Envoy 1.40.
-var ofEnvoy = []string{"envoy_http_ext_proc_failure_mode_allowed", "envoy_http_ext_proc_streams_started", "envoy_http_ext_proc_streams_failed"}
+var ofEnvoy = map[string][]string{
+	"envoy_http_ext_proc_failure_mode_allowed": {"envoy_http_conn_manager_prefix"},
+	"envoy_http_ext_proc_streams_started":      {"envoy_http_conn_manager_prefix"},
+	"envoy_http_ext_proc_streams_failed":       {"envoy_http_conn_manager_prefix"},
+	"envoy_http_downstream_rq_xx":              {"envoy_http_conn_manager_prefix", "envoy_response_code_class"},
+	"envoy_http_downstream_rq_time_bucket":     {"envoy_http_conn_manager_prefix"},
+}
 
 // ofEviction are series of flow control that show when a request in flight was revoked.
 var ofEviction = map[string][]string{
@@ -133,9 +139,7 @@ func TestDashboardAsksForWhatThereIs(t *testing.T) {
 	series := shown(t, busyPicker(t, false).page())
 	maps.Copy(series, flowControlSeries(t))
 	maps.Copy(series, ofEviction)
-	for _, name := range ofEnvoy {
-		series[name] = nil
-	}
+	maps.Copy(series, ofEnvoy)
 	d := readDashboard(t)
 	queries := 0
 	for _, p := range d.Panels {
@@ -168,7 +172,7 @@ var (
 	grouping    = regexp.MustCompile(`\bby \(([^()]*)\)`)
 	legendLabel = regexp.MustCompile(`\{\{(\w+)\}\}`)
 	// frame is what is left of a query without its selectors and groupings: functions, numbers, and how they are put together.
-	frame = regexp.MustCompile(`^(?:sum|max|min|count|rate|increase|histogram_quantile|S|\[\$__rate_interval\]|\d+(?:\.\d+)?|[(),/+ ])*$`)
+	frame = regexp.MustCompile(`^(?:sum|max|min|count|rate|increase|histogram_quantile|S|or vector\(0\)|\[\$__rate_interval\]|\d+(?:\.\d+)?|[(),/+ ])*$`)
 )
 
 // checkQuery tells what is wrong with a query, of the small part of PromQL that the dashboard keeps to.

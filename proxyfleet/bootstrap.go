@@ -1,7 +1,7 @@
 // Package proxyfleet says how a proxy of a fleet is started, wherever it runs: the bootstrap that every
 // Envoy gets, and which Envoy binary serves. local/ runs proxies as processes of this machine, kubernetes/ as
-// pods of a cluster; drain/ ends one without ending a request, identity/ makes the certificates that proxies and
-// control plane know each other by. It never decides what a proxy serves: that comes over xDS.
+// pods of a cluster; drain/ ends one without ending a request. The certificates that proxies and control plane know
+// each other by are made by internal/identity. It never decides what a proxy serves: that comes over xDS.
 //
 //	view name, xDS address -> Bootstrap -> Envoy
 package proxyfleet

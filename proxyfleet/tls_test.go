@@ -23,8 +23,8 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
+	"github.com/switchyard/switchyard/internal/identity"
 	"github.com/switchyard/switchyard/internal/source"
-	"github.com/switchyard/switchyard/proxyfleet/identity"
 )
 
 const serverName = "localhost" // a name that every machine knows

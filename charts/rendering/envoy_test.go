@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -238,6 +239,50 @@ func TestGoesWhereThePickerSays(t *testing.T) {
 	expectPicks(t, address, map[string]string{"127.0.0.2": "second", "127.0.0.3": "third"})
 }
 
+// TestModelsComeBackUnderTheirNameByFile: with a plain file, too, a model that is rewritten by header goes out under its new name, and comes
+// back under the one that was asked for, and answers end.
+func TestModelsComeBackUnderTheirNameByFile(t *testing.T) {
+	seen := make(chan string, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var asked struct{ Model string }
+		_ = json.NewDecoder(r.Body).Decode(&asked)
+		seen <- asked.Model
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = fmt.Fprintf(w, `{"model":%q,"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":1,"total_tokens":4}}`, asked.Model)
+	}))
+	t.Cleanup(server.Close)
+	address := strings.TrimPrefix(server.URL, "http://")
+	host, port, _ := net.SplitHostPort(address)
+	picker := freePort(t)
+	startPicker(t, "--config-file", writeFile(t, "config.yaml", headerConfig(t, fmt.Sprintf("endpoints:\n- {name: only, address: %s, port: %s}\n", host, port))),
+		"--pool-name", "my-release", "--pool-namespace", namespace, "--bind-address", "127.0.0.1",
+		"--grpc-port", strconv.Itoa(picker), "--grpc-health-port", "0", "--metrics-port", "0", "--drain-timeout", "0s")
+	proxy := startEnvoy(t, moved(t, of(t, standalone, labelled, "router.proxy.config=static", "router.proxy.failOpen=false"), picker, address))
+	say := func(model string, headers ...string) func() error {
+		return func() error {
+			status, body, err := ask(proxy, headers...)
+			if err != nil || status != http.StatusOK {
+				return fmt.Errorf("status %d, %w", status, err)
+			}
+			if got := <-seen; got != model || !strings.Contains(body, `"model":"m"`) {
+				return fmt.Errorf("the server was asked for %q, want %q; the client got %s", got, model, body)
+			}
+			return nil
+		}
+	}
+	eventually(t, "a pick", say("m"))
+	for range 5 {
+		for _, header := range []string{"x-llm-d-model-name-rewrite", "x-gateway-model-name-rewrite"} {
+			if err := say("other", header, "other")(); err != nil {
+				t.Errorf("%s: %v", header, err)
+			}
+		}
+		if err := say("m")(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // headerConfig is a configuration by which a request's header chooses among the endpoints of a file.
 func headerConfig(t *testing.T, endpoints string) string {
 	t.Helper()
@@ -270,7 +315,8 @@ func expectPicks(t *testing.T, address string, servers map[string]string) {
 	}
 }
 
-func startPicker(t *testing.T, args ...string) {
+// startPicker runs one until the end of the test, or until it is ended.
+func startPicker(t *testing.T, args ...string) (end func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := command.New(command.Options{Name: "epp"})
@@ -280,7 +326,7 @@ func startPicker(t *testing.T, args ...string) {
 	cmd.SetErr(&said)
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.ExecuteContext(ctx) }()
-	t.Cleanup(func() {
+	end = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
 			t.Errorf("the picker ended: %v", err)
@@ -289,6 +335,8 @@ func startPicker(t *testing.T, args ...string) {
 			t.Logf("the picker said:\n%.2000s", said.String())
 		}
 	})
+	t.Cleanup(end)
+	return end
 }
 
 // TestConfiguredByThePicker: the file of a proxy and the picker's arguments for proxies, as they are rendered, lead to each other: the proxy

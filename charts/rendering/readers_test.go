@@ -129,15 +129,23 @@ func TestEnvoyReadsItsFile(t *testing.T) {
 			if o.GetKind() != "ConfigMap" {
 				continue
 			}
-			text, ok := o.Object["data"].(map[string]any)["envoy.yaml"].(string)
+			data := o.Object["data"].(map[string]any)
+			text, ok := data["envoy.yaml"].(string)
 			if !ok || seen[text] {
 				continue
 			}
 			seen[text] = true
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
+				files := map[string]string{}
+				for name, text := range data {
+					files[name] = text.(string)
+				}
+				// Envoy looks whether the files are there that it is to be told its certificate by.
+				dir := t.TempDir()
+				mount(t, dir, files, "/etc/envoy", dir)
 				out, err := exec.Command(envoy, "--mode", "validate", "--log-level", "error", "--component-log-level", "misc:error",
-					"--service-node", "test", "-c", writeFile(t, "envoy.yaml", text)).CombinedOutput()
+					"--service-node", "test", "-c", filepath.Join(dir, "envoy.yaml")).CombinedOutput()
 				if err != nil || strings.Contains(string(out), "unknown field") || strings.Contains(string(out), "deprecated") {
 					t.Errorf("%v\n%s", err, out)
 				}
@@ -176,7 +184,7 @@ func TestRestricted(t *testing.T) {
 	}
 }
 
-// TestReferences: what objects of a release name is there: config maps and accounts of pods, pods and ports of Services.
+// TestReferences: what objects of a release name is there: config maps, secrets and accounts of pods, pods and ports of Services.
 func TestReferences(t *testing.T) {
 	for name, r := range goldens(t) {
 		t.Run(name, func(t *testing.T) {
@@ -186,6 +194,9 @@ func TestReferences(t *testing.T) {
 				for _, v := range w.template.Spec.Volumes {
 					if v.ConfigMap != nil {
 						find(t, objects, "ConfigMap/"+v.ConfigMap.Name)
+					}
+					if v.Secret != nil && strings.HasPrefix(v.Secret.SecretName, defaultRelease) {
+						find(t, objects, "Secret/"+v.Secret.SecretName)
 					}
 				}
 				for _, c := range containers(w) {

@@ -12,6 +12,7 @@ var flags struct {
 	gatewayClass          string
 	image                 string
 	chart                 string
+	standaloneChart       string
 	helm                  string
 	fleet                 int
 }
@@ -23,6 +24,7 @@ func init() {
 	flag.StringVar(&flags.gatewayClass, "gateway-class", "switchyard", "GatewayClass of the Gateways that the tests make")
 	flag.StringVar(&flags.image, "image", "", "image of the simulated model servers and of the foreign picker; default: the control plane's own")
 	flag.StringVar(&flags.chart, "chart", "../../charts/llm-d-router-gateway", "chart of the control plane, a directory")
+	flag.StringVar(&flags.standaloneChart, "standalone-chart", "../../charts/llm-d-router-standalone", "chart of pickers with proxies of their own, a directory")
 	flag.StringVar(&flags.helm, "helm", "helm", "the program helm")
 	flag.IntVar(&flags.fleet, "fleet", 10, "proxies that a Gateway is scaled to")
 }

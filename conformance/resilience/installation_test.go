@@ -27,6 +27,7 @@ const gatewayNameLabel = "gateway.networking.k8s.io/gateway-name"
 type installation struct {
 	client.Client
 	pods      kubernetes.Interface // for what the other client has no words for: logs, evictions
+	config    *rest.Config
 	namespace string
 	name      string // of the Deployment
 	image     string
@@ -64,6 +65,7 @@ func (in *installation) reach(config *rest.Config) error {
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), gwv1.Install(scheme), infv1.Install(scheme)); err != nil {
 		return err
 	}
+	in.config = config
 	var err error
 	if in.Client, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
 		return err

@@ -34,7 +34,7 @@ func TestProxyKilled(t *testing.T) {
 	run := startLoad(t, w.options("open", load.Mixed(100)...))
 
 	killed := time.Now()
-	t.Logf("killed by %s", in.kill(t, &victim))
+	t.Logf("killed by %s", in.kill(t, &victim, "envoy"))
 	passes(t, proxyGone)
 	more(t, run, 2)
 	t.Logf("three proxies are ready again %s after the kill", w.waitFleet(3).Round(time.Millisecond)+proxyGone)
@@ -78,11 +78,11 @@ func expectLostWith(t *testing.T, report load.Report, killed time.Time) {
 	}
 }
 
-// kill ends the Envoy of a pod at once, by SIGKILL where its process can be seen from here, else by deleting the pod with no time to
-// end. It says which.
-func (in *installation) kill(t *testing.T, pod *corev1.Pod) string {
+// kill ends a process of a pod at once, by SIGKILL where it can be seen from here, else by deleting the pod with no time to end. It says
+// which. The process is the one with this word in its command line.
+func (in *installation) kill(t *testing.T, pod *corev1.Pod, word string) string {
 	t.Helper()
-	if pid := envoyOf(pod); pid != 0 {
+	if pid := processOf(pod, word); pid != 0 {
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 			t.Fatalf("killing process %d of pod %s: %v", pid, pod.Name, err)
 		}
@@ -94,8 +94,9 @@ func (in *installation) kill(t *testing.T, pod *corev1.Pod) string {
 	return "deletion of its pod, with no time to end"
 }
 
-// envoyOf finds the process of a pod's Envoy by its control group, 0 where it cannot be seen.
-func envoyOf(pod *corev1.Pod) int {
+// processOf finds a process of a pod by its control group and its command line, which has this word in it as an argument or as the
+// program's name; 0 where it cannot be seen.
+func processOf(pod *corev1.Pod, word string) int {
 	dashed, underscored := string(pod.UID), strings.ReplaceAll(string(pod.UID), "-", "_")
 	groups, _ := filepath.Glob("/proc/[0-9]*/cgroup")
 	for _, file := range groups {
@@ -104,7 +105,7 @@ func envoyOf(pod *corev1.Pod) int {
 			continue
 		}
 		dir := filepath.Dir(file)
-		if name, err := os.ReadFile(filepath.Join(dir, "comm")); err != nil || strings.TrimSpace(string(name)) != "envoy" {
+		if line, err := os.ReadFile(filepath.Join(dir, "cmdline")); err != nil || !isCommand(line, word) {
 			continue
 		}
 		if pid, err := strconv.Atoi(filepath.Base(dir)); err == nil {
@@ -112,4 +113,14 @@ func envoyOf(pod *corev1.Pod) int {
 		}
 	}
 	return 0
+}
+
+// isCommand looks for a word in a command line, whose words end with zeros.
+func isCommand(line []byte, word string) bool {
+	for i, arg := range strings.Split(string(line), "\x00") {
+		if arg == word || i == 0 && filepath.Base(arg) == word {
+			return true
+		}
+	}
+	return false
 }

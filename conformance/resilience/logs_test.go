@@ -60,9 +60,15 @@ type accessLine struct {
 // followAccess reads the logs of the proxies that there are now.
 func (w *world) followAccess() *accessLog {
 	w.t.Helper()
+	return w.followProxies(w.t, w.proxies(), "envoy")
+}
+
+// followProxies reads the logs of these pods' proxies.
+func (in *installation) followProxies(t *testing.T, pods []corev1.Pod, container string) *accessLog {
+	t.Helper()
 	a := &accessLog{lines: map[string]accessLine{}}
-	for _, pod := range w.proxies() {
-		w.follow(w.t, &pod, "envoy", func(text []byte) {
+	for _, pod := range pods {
+		in.follow(t, &pod, container, func(text []byte) {
 			l := accessLine{Proxy: pod.Name}
 			if json.Unmarshal(text, &l) != nil || l.RequestID == "" {
 				return
@@ -100,14 +106,19 @@ func (a *accessLog) logged(t *testing.T, s load.Sample) accessLine {
 // proxy that was last. Proxies write their logs late, so that it asks on for a while after the pick that it then finds.
 func (w *world) waitPicked(a *accessLog, pool string, began time.Time) time.Duration {
 	w.t.Helper()
-	proxies := w.proxies()
+	return a.waitPicked(w.t, w.proxies(), began, func(pod *corev1.Pod) load.Options { return at(w.options(pool), pod) })
+}
+
+// waitPicked asks through these proxies, each with options of its own.
+func (a *accessLog) waitPicked(t *testing.T, proxies []corev1.Pod, began time.Time, through func(*corev1.Pod) load.Options) time.Duration {
+	t.Helper()
 	asked, first := map[string][]load.Sample{}, map[string]time.Time{}
-	eventually(w.t, settled, "every proxy has requests picked for", func(context.Context) error {
+	eventually(t, settled, "every proxy has requests picked for", func(context.Context) error {
 		for _, pod := range proxies {
 			if !first[pod.Name].IsZero() {
 				continue
 			}
-			s := load.Ask(at(w.options(pool), &pod), chat, fmt.Sprintf("is anybody picking? %d", len(asked[pod.Name])))
+			s := load.Ask(through(&pod), chat, fmt.Sprintf("is anybody picking? %d", len(asked[pod.Name])))
 			asked[pod.Name] = append(asked[pod.Name], s)
 			if when, picked := a.firstPick(asked[pod.Name]); picked {
 				first[pod.Name] = when

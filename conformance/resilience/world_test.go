@@ -102,7 +102,12 @@ func (w *world) waitReachable(pool string) {
 // what they would take is namespaces on their way out.
 func newNamespace(t *testing.T, in *installation) string {
 	t.Helper()
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "resilience-"}}
+	return newLabelledNamespace(t, in, nil)
+}
+
+func newLabelledNamespace(t *testing.T, in *installation, labels map[string]string) string {
+	t.Helper()
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "resilience-", Labels: labels}}
 	if err := in.Create(t.Context(), ns); err != nil {
 		t.Fatalf("making a namespace: %v", err)
 	}

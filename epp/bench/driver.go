@@ -11,69 +11,22 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/mem"
-	"google.golang.org/grpc/metadata"
+
+	"github.com/switchyard/switchyard/epp/bench/wire"
 )
-
-const method = "/envoy.service.ext_proc.v3.ExternalProcessor/Process"
-
-// rawCodec sends and receives messages as they are, so that the driver costs little.
-type rawCodec struct{}
-
-func (rawCodec) Name() string { return "proto" }
-
-func (rawCodec) Marshal(v any) (mem.BufferSlice, error) {
-	return mem.BufferSlice{mem.SliceBuffer(v.([]byte))}, nil
-}
-
-func (rawCodec) Unmarshal(data mem.BufferSlice, v any) error {
-	*v.(*int) = data.Len()
-	return nil
-}
-
-var processDesc = &grpc.StreamDesc{StreamName: "Process", ServerStreams: true, ClientStreams: true}
-
-// dial connects as a proxy does: two connections, one for each of its workers.
-func dial(address string) ([]*grpc.ClientConn, error) {
-	conns := make([]*grpc.ClientConn, 2)
-	for i := range conns {
-		conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()),
-			grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawCodec{})))
-		if err != nil {
-			return nil, err
-		}
-		conns[i] = conn
-	}
-	return conns, nil
-}
-
-func openStream(ctx context.Context, conn *grpc.ClientConn) (grpc.ClientStream, error) {
-	ctx = metadata.AppendToOutgoingContext(ctx, "x-switchyard-protocol", "lean", "x-switchyard-pool", poolKey)
-	return conn.NewStream(ctx, processDesc, method)
-}
-
-// exchange sends a message and waits for its answer.
-func exchange(stream grpc.ClientStream, message []byte) error {
-	if err := stream.SendMsg(message); err != nil {
-		return err
-	}
-	var length int
-	return stream.RecvMsg(&length)
-}
 
 // doRequest is one request from its first message to the end of its stream. It tells how long the request would have waited
 // for its pick: from the opening of the stream to the answer to the body.
 func doRequest(ctx context.Context, conn *grpc.ClientConn, body []byte, load *workload) (time.Duration, error) {
 	began := time.Now()
-	stream, err := openStream(ctx, conn)
+	stream, err := wire.Open(ctx, conn, poolKey)
 	if err != nil {
 		return 0, err
 	}
-	if err := exchange(stream, requestHeaders); err != nil {
+	if err := wire.Exchange(stream, wire.Headers); err != nil {
 		return 0, err
 	}
-	if err := exchange(stream, body); err != nil {
+	if err := wire.Exchange(stream, body); err != nil {
 		return 0, err
 	}
 	waited := time.Since(began)
@@ -87,7 +40,7 @@ func finishRequest(stream grpc.ClientStream, load *workload) error {
 		defer timer.Stop()
 		<-timer.C
 	}
-	if err := exchange(stream, load.trailers); err != nil {
+	if err := wire.Exchange(stream, load.trailers); err != nil {
 		return err
 	}
 	if err := stream.CloseSend(); err != nil {

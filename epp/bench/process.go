@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/switchyard/switchyard/epp/bench/wire"
 )
 
 // report is what a server process tells about itself.
@@ -56,7 +59,7 @@ func startServer(kind, metricsPort string, environment ...string) (*server, erro
 		s.stop()
 		return nil, err
 	}
-	if s.conns, err = dial(first.Address); err != nil {
+	if s.conns, err = wire.Dial(first.Address, insecure.NewCredentials()); err != nil {
 		s.stop()
 		return nil, err
 	}
@@ -143,7 +146,7 @@ func measureMemory(kind, metricsPort string, n int) (float64, error) {
 		return 0, err
 	}
 	defer s.stop()
-	load := workload{bodies: prompts(10, 100, 1_000, 0.5), trailers: trailersOf(200, 10), streams: 8}
+	load := workload{bodies: prompts(10, 100, 1_000, 0.5), trailers: wire.Trailers(200, 10), streams: 8}
 	if err := s.warmUp(load, 500*time.Millisecond); err != nil {
 		return 0, err
 	}
@@ -154,14 +157,14 @@ func measureMemory(kind, metricsPort string, n int) (float64, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	for i := range n {
-		stream, err := openStream(ctx, s.conns[i%len(s.conns)])
+		stream, err := wire.Open(ctx, s.conns[i%len(s.conns)], poolKey)
 		if err != nil {
 			return 0, err
 		}
-		if err := exchange(stream, requestHeaders); err != nil {
+		if err := wire.Exchange(stream, wire.Headers); err != nil {
 			return 0, err
 		}
-		if err := exchange(stream, load.bodies[i%len(load.bodies)]); err != nil {
+		if err := wire.Exchange(stream, load.bodies[i%len(load.bodies)]); err != nil {
 			return 0, err
 		}
 	}

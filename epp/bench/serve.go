@@ -21,6 +21,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/switchyard/switchyard/epp"
+	"github.com/switchyard/switchyard/epp/bench/wire"
 	"github.com/switchyard/switchyard/epp/datalayer"
 )
 
@@ -163,7 +164,7 @@ func (constantServer) Process(stream extprocv3.ExternalProcessor_ProcessServer) 
 // bareCodec joins a message's frames and forgets them.
 type bareCodec struct{}
 
-var constantBytes = encode(constantPick)
+var constantBytes = wire.Encode(constantPick)
 
 func (bareCodec) Name() string { return "proto" }
 

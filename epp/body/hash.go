@@ -1,6 +1,7 @@
 package body
 
 import (
+	"cmp"
 	"encoding/binary"
 
 	"github.com/cespare/xxhash/v2"
@@ -31,12 +32,15 @@ type hasher struct {
 	left    int // bytes that may still be hashed
 	bytes   int // of prompts seen, hashed or not
 	stopped bool
+
+	videoTokens int // what a video counts as
 }
 
 // begin takes the memory of the request.
 func (h *hasher) begin(r *Request, lim Limits) {
 	h.blocks, h.ends, h.batch = r.Blocks, r.Prompts, r.batch
 	h.size, h.left = lim.BlockBytes&^(tokenBytes-1), lim.MaxPromptBytes
+	h.videoTokens = cmp.Or(lim.VideoTokens, defaultVideoTokens)
 	h.full = h.size
 	if h.size <= maxBatchBytes/batchBlocks {
 		h.full *= batchBlocks

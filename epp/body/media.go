@@ -93,7 +93,10 @@ func (r *Request) hashMedium(h *hasher, body []byte, p *part) {
 	r.count(p.kind)
 	payload := body[p.start:p.end]
 	tokens := defaultTokens
-	if p.kind == image {
+	switch p.kind {
+	case video:
+		tokens = h.videoTokens
+	case image:
 		var plain [headerBytes * 2]byte
 		head := payload
 		if p.escaped {

@@ -7,7 +7,7 @@ import (
 )
 
 // What a part that is no text counts as. An image is one token per 1024 pixels; of one whose size is not to be seen (a URL, an
-// unknown format), and of video and audio, the size of 640 x 360 pixels is assumed.
+// unknown format), and of audio, the size of 640 x 360 pixels is assumed.
 const (
 	pixelsPerToken = 1024
 	defaultTokens  = 640 * 360 / pixelsPerToken
@@ -34,8 +34,7 @@ func imageTokens(payload []byte) int {
 	if width <= 0 || height <= 0 {
 		return defaultTokens
 	}
-	const most = maxImageTokens * pixelsPerToken
-	return max(min(min(width, most)*min(height, most), most)/pixelsPerToken, 1)
+	return tokensOf(width, height, maxImageTokens)
 }
 
 // dimensions reads the size of a PNG, GIF, WebP or JPEG image; 0 where it is not to be seen.

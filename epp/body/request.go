@@ -2,10 +2,11 @@ package body
 
 import "strconv"
 
-// Limits bound what is hashed.
+// Limits bound what is hashed, and tell what cannot be seen in the body.
 type Limits struct {
 	MaxPromptBytes int // bytes of prompt hashed at most, in whole blocks; 0: no hashes
 	BlockBytes     int // bytes per block: tokens per block x 4; 0: no hashes
+	VideoTokens    int // what each video counts as, see the function; 0: a video of which nothing is known
 }
 
 // Request is what a body says. It is reused: Scan overwrites it.
@@ -15,7 +16,8 @@ type Request struct {
 	Stream    bool
 	MaxTokens int64 // most tokens the client wants generated; 0: not given
 	// PromptBytes is the size of the prompts seen, hashed or not, at four bytes per token: text is as long as it is in UTF-8 (or,
-	// beyond what is hashed, as it stands in the body), a token id counts four, and an image what its pixels make.
+	// beyond what is hashed, as it stands in the body), a token id counts four, an image what its pixels make, and a video what
+	// its frames do.
 	PromptBytes int
 	CacheSalt   string
 	Truncated   bool // the body ended before its JSON did

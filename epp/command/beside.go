@@ -18,8 +18,9 @@ import (
 
 // beside is the control plane beside the picker. nil is a picker without one: its methods then change nothing.
 type beside struct {
-	plane  *standalone.Plane
-	intent standalone.Intent
+	plane     *standalone.Plane
+	intent    standalone.Intent
+	admission admission
 	// objects are what the picker's source has seen: proxies are told first, so that they know whom the picker names.
 	objects, picker *source.Store
 	xds             net.Listener
@@ -34,8 +35,13 @@ func (p *pickerProcess) newBeside() (*beside, error) {
 	if err != nil {
 		return nil, err
 	}
-	plane := standalone.New(standalone.Options{Intent: intent, Registry: p.registry, Log: p.log})
-	return &beside{plane: plane, intent: intent, objects: source.NewStore(), picker: p.store}, nil
+	admission, err := p.flags.proxy.admission.open(intent.View, p.cluster, p.log)
+	if err != nil {
+		return nil, err
+	}
+	plane := standalone.New(standalone.Options{Intent: intent, Credentials: admission.credentials, Authorize: admission.authorize,
+		Registry: p.registry, Log: p.log})
+	return &beside{plane: plane, intent: intent, admission: admission, objects: source.NewStore(), picker: p.store}, nil
 }
 
 // intent is what the proxies are to be.
@@ -45,7 +51,8 @@ func (f *pickerFlags) intent() (standalone.Intent, error) {
 	pickers, pickersErr := f.proxy.parsePickers()
 	out := standalone.Intent{
 		View: view, Listen: listen, FailOpen: f.proxy.failOpen, Pickers: pickers, PickerTLS: f.secureServing,
-		Pool: source.Key{Namespace: f.pool.inNamespace(), Name: f.pool.named()},
+		SpreadPickers: f.proxy.spread,
+		Pool:          source.Key{Namespace: f.pool.inNamespace(), Name: f.pool.named()},
 	}
 	wrong := errors.Join(viewErr, listenErr, pickersErr)
 	if f.pool.selector != "" || f.pool.discovers() {
@@ -64,12 +71,12 @@ func (f *pickerFlags) intent() (standalone.Intent, error) {
 	return out, wrong
 }
 
-// also is ready where the picker is and there is something to tell proxies.
+// also is ready where the picker is, proxies are let in, and there is something to tell them.
 func (b *beside) also(synced func() bool) func() bool {
 	if b == nil {
 		return synced
 	}
-	return func() bool { return synced() && b.plane.Ready() }
+	return func() bool { return synced() && b.plane.Ready() && b.admission.ready() }
 }
 
 // first is where a source is to put its objects, on their way to the picker's store.
@@ -130,7 +137,7 @@ func (b *beside) pages(picker http.Handler) http.Handler {
 func (b *beside) announce(log *slog.Logger) {
 	if b != nil {
 		log.Info("serving proxies", "xds", b.xds.Addr().String(), "view", b.intent.View.String(), "listen", b.intent.Listen.String(),
-			"failOpen", b.intent.FailOpen)
+			"failOpen", b.intent.FailOpen, "tls", b.admission.credentials != nil)
 	}
 }
 
@@ -138,6 +145,7 @@ func (b *beside) announce(log *slog.Logger) {
 func (b *beside) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return b.plane.Run(ctx, b.xds) })
+	group.Go(func() error { return b.admission.keep(ctx) })
 	group.Go(func() error { b.pass(ctx); return nil })
 	return group.Wait()
 }

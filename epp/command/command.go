@@ -28,8 +28,9 @@ func New(options Options) *cobra.Command {
 
 On a cluster it follows one InferencePool, named by --pool-name and --pool-namespace, and of its namespace the Pods, the
 InferenceObjectives and the InferenceModelRewrites; it needs to get, list and watch these kinds there, the last two where
-their CRDs are installed. With --endpoint-selector and --endpoint-target-ports it needs no pool: Pods alone, without
-objectives and rewrites. The cluster is that of --kubeconfig, of the environment's KUBECONFIG, or the one whose pod this runs in.
+their CRDs are installed. It tells the last two in their statuses what became of them, where it may patch those; with leader
+election the leader does. With --endpoint-selector and --endpoint-target-ports it needs no pool: Pods alone, without objectives
+and rewrites. The cluster is that of --kubeconfig, of the environment's KUBECONFIG, or the one whose pod this runs in.
 There, readers of /metrics show a bearer token, which the cluster is asked about; --metrics-endpoint-auth=false ends that.
 
 Without a cluster, a file can name the endpoints: declare file-discovery in the configuration and refer to it under
@@ -40,7 +41,8 @@ not, name one with --pool-name unless there is only one.
 
 With --proxy-xds-address it is a control plane, too, for proxies that send every request to the pool: they get everything over
 xDS from a Gateway, a route and a pool that are made from the flags --proxy-*, without Gateway API and its CRDs. /debug/xds on the
-port of /metrics shows what they have.
+port of /metrics shows what they have. With --proxy-xds-secret both sides show certificates, which this picker makes, or another
+replica of it; it needs to get and update the two Secrets. Proxies have to mount the first.
 
 Changes of --config-file take effect at once; a file that cannot be used leaves the one before in force.
 
@@ -48,7 +50,8 @@ Proxies that "serve --picker" sends here speak plain HTTP/2: give --secure-servi
 		Example: "  " + name + " --pool-name llama --pool-namespace models\n" +
 			"  " + name + " -f manifests --secure-serving=false\n" +
 			"  " + name + " --config-file file-discovery.yaml\n" +
-			"  " + name + " --pool-name llama --proxy-xds-address :18000 --proxy-view models/llama --proxy-listen 0.0.0.0:8081 --proxy-picker-selector app=picker\n" +
+			"  " + name + " --pool-name llama --proxy-xds-address :18000 --proxy-view models/llama --proxy-listen 0.0.0.0:8081 --proxy-picker-selector app=picker \\\n" +
+			"      --proxy-xds-secret llama-xds --proxy-xds-server-name picker.models.svc\n" +
 			"  " + name + " validate config.yaml",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

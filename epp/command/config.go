@@ -9,6 +9,7 @@ import (
 
 	"github.com/switchyard/switchyard/epp"
 	"github.com/switchyard/switchyard/epp/config"
+	"github.com/switchyard/switchyard/epp/datalayer"
 	"github.com/switchyard/switchyard/epp/reload"
 )
 
@@ -59,8 +60,8 @@ func (c *configFlags) load() (compiledConfig, error) {
 	return loaded, nil
 }
 
-// follow puts changes of the file in force until ctx ends.
-func (c *configFlags) follow(ctx context.Context, picker *epp.EPP, known []byte, log *slog.Logger) {
+// follow puts changes of the file in force until ctx ends. Plugins that ask for objects get them of objects, nil without a cluster.
+func (c *configFlags) follow(ctx context.Context, picker *epp.EPP, known []byte, objects datalayer.Watcher, log *slog.Logger) {
 	if c.file == "" {
 		return
 	}
@@ -79,6 +80,7 @@ func (c *configFlags) follow(ctx context.Context, picker *epp.EPP, known []byte,
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", c.file, err)
 			}
+			next.Watch(objects)
 			return next, nil
 		})
 	})

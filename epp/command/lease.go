@@ -19,8 +19,9 @@ type leadership struct {
 	lease   *lease.Lease
 	changed func() // called after held has changed
 
-	mu   sync.Mutex // orders changes of held: the lease tells of the beginning from a goroutine of its own
-	held atomic.Bool
+	mu     sync.Mutex // orders changes of held: the lease tells of the beginning from a goroutine of its own
+	held   atomic.Bool
+	turned chan struct{} // closed and replaced when held has changed
 }
 
 // leaseName is the name of the Lease of the replicas that pick for one pool.
@@ -40,7 +41,7 @@ func replicaName() (string, error) {
 }
 
 func newLeadership(config *rest.Config, namespace, name, replica string, timing lease.Timing, log *slog.Logger) (*leadership, error) {
-	l := &leadership{changed: func() {}}
+	l := &leadership{changed: func() {}, turned: make(chan struct{})}
 	var err error
 	l.lease, err = lease.New(lease.Options{
 		Config: config, Namespace: namespace, Name: name, Replica: replica, Timing: timing,
@@ -63,8 +64,47 @@ func (l *leadership) set(during context.Context, held bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if during.Err() == nil && l.held.Swap(held) != held {
+		close(l.turned)
+		l.turned = make(chan struct{})
 		l.changed()
 	}
+}
+
+// state tells whether the lease is held, and of when that changes.
+func (l *leadership) state() (held bool, turned <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.held.Load(), l.turned
+}
+
+// whileHeld does work each time that the lease is held, as long as it is, until ctx ends or it fails. Without a lease, nil, it is
+// always held.
+func (l *leadership) whileHeld(ctx context.Context, work func(context.Context) error) error {
+	if l == nil {
+		return work(ctx)
+	}
+	for ctx.Err() == nil {
+		held, turned := l.state()
+		during, end := context.WithCancel(ctx)
+		go func() {
+			select {
+			case <-during.Done():
+			case <-turned:
+				end()
+			}
+		}()
+		var err error
+		if held {
+			err = work(during)
+		} else {
+			<-during.Done()
+		}
+		end()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (p *pickerProcess) newLease() (*leadership, error) {

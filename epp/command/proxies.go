@@ -16,25 +16,30 @@ import (
 
 // proxyFlags say which proxies get their configuration from beside this picker, and what it is.
 type proxyFlags struct {
-	xds      string
-	view     string
-	listen   string
-	failOpen bool
-	pickers  []string
-	selector string
+	xds       string
+	view      string
+	listen    string
+	failOpen  bool
+	pickers   []string
+	selector  string
+	spread    bool
+	admission admissionFlags
 }
 
 // proxyFlag is the first of the flags, which the others need.
 const proxyFlag = "proxy-xds-address"
 
 func (p *proxyFlags) register(set *pflag.FlagSet) {
-	set.StringVar(&p.xds, proxyFlag, "", "also give proxies their configuration over xDS (delta ADS, plaintext), at this host:port; empty: do not. "+
+	set.StringVar(&p.xds, proxyFlag, "", "also give proxies their configuration over xDS (delta ADS), at this host:port; empty: do not. "+
 		"They send every request to the pool and ask a picker for each")
 	set.StringVar(&p.view, "proxy-view", "", "namespace/name that these proxies give as their node's cluster")
 	set.StringVar(&p.listen, "proxy-listen", "", "ip:port where they listen for HTTP")
 	set.BoolVar(&p.failOpen, "proxy-fail-open", true, "while no picker answers, let requests through to any endpoint; false: refuse them with 503")
 	set.StringSliceVar(&p.pickers, "proxy-picker", nil, "ip:port of a picker that they ask; several: the first that is healthy")
 	set.StringVar(&p.selector, "proxy-picker-selector", "", "instead: ask the pods of this picker's own namespace with these labels, at --grpc-port, the oldest that is ready")
+	set.BoolVar(&p.spread, "proxy-picker-spread", false, "ask all pickers that are healthy, by least request, and not the first or oldest alone: for replicas that all answer and "+
+		"pick by what model servers tell, since none knows where the others placed prompts")
+	p.admission.register(set)
 }
 
 // validateProxies checks what the flags of proxies say, alone and beside the others.
@@ -61,12 +66,16 @@ func (f *pickerFlags) validateProxies(set *pflag.FlagSet) error {
 	if _, err := p.parsePickers(); err != nil {
 		return err
 	}
-	return f.validatePickers()
+	if err := f.validatePickers(); err != nil {
+		return err
+	}
+	return f.validateAdmission()
 }
 
 // withoutXDS refuses flags that would have no effect.
 func (p *proxyFlags) withoutXDS(set *pflag.FlagSet) error {
-	for _, name := range []string{"proxy-view", "proxy-listen", "proxy-fail-open", "proxy-picker", "proxy-picker-selector"} {
+	for _, name := range []string{"proxy-view", "proxy-listen", "proxy-fail-open", "proxy-picker", "proxy-picker-selector", "proxy-picker-spread",
+		secretFlag, serverNameFlag, xdsCertFlag, insecureFlag} {
 		if set.Changed(name) {
 			return fmt.Errorf("--%s is for proxies that get their configuration here; give --%s too, or leave it out", name, proxyFlag)
 		}

@@ -29,6 +29,8 @@ func TestFlagsOfProxiesSayWhatToChange(t *testing.T) {
 	endpoints := filepath.Join(dir, "endpoints.yaml")
 	writeFile(t, endpoints, "endpoints: []\n")
 	const pool, rest = "--pool-name llama ", "--proxy-xds-address :18000 --proxy-view a/b --proxy-listen 0.0.0.0:8081 "
+	const asked = "--proxy-picker 127.0.0.1:1 "
+	kubeconfig := newClusterAPI(t).kubeconfig(t)
 	for _, test := range []struct {
 		args string
 		want []string
@@ -38,6 +40,22 @@ func TestFlagsOfProxiesSayWhatToChange(t *testing.T) {
 		{pool + "--proxy-fail-open=true", []string{"--proxy-fail-open", "--proxy-xds-address"}},
 		{pool + "--proxy-picker 127.0.0.1:1", []string{"--proxy-picker ", "--proxy-xds-address"}},
 		{pool + "--proxy-picker-selector a=b", []string{"--proxy-picker-selector", "--proxy-xds-address"}},
+		{pool + "--proxy-picker-spread", []string{"--proxy-picker-spread", "--proxy-xds-address"}},
+		{pool + "--proxy-xds-secret a", []string{"--proxy-xds-secret", "--proxy-xds-address"}},
+		{pool + "--proxy-xds-server-name a", []string{"--proxy-xds-server-name", "--proxy-xds-address"}},
+		{pool + "--proxy-xds-cert-path a", []string{"--proxy-xds-cert-path", "--proxy-xds-address"}},
+		{pool + "--proxy-xds-insecure", []string{"--proxy-xds-insecure", "--proxy-xds-address"}},
+		{pool + rest + asked, []string{"--proxy-xds-address", `":18000"`, "--proxy-xds-secret", "--proxy-xds-cert-path", "127.0.0.1", "--proxy-xds-insecure"}},
+		{pool + "--proxy-xds-address 0.0.0.0:1 --proxy-view a/b --proxy-listen :1 " + asked, []string{`"0.0.0.0:1"`, "--proxy-xds-insecure"}},
+		{pool + "--proxy-xds-address here:1 --proxy-view a/b --proxy-listen :1 " + asked, []string{`"here:1"`, "--proxy-xds-insecure"}},
+		{pool + rest + asked + "--proxy-xds-insecure --proxy-xds-secret a", []string{"exclude each other", "keep one"}},
+		{pool + rest + asked + "--proxy-xds-cert-path a --proxy-xds-secret a", []string{"exclude each other", "keep one"}},
+		{pool + rest + asked + "--proxy-xds-insecure --proxy-xds-cert-path a", []string{"exclude each other", "keep one"}},
+		{pool + rest + asked + "--proxy-xds-secret a", []string{"--proxy-xds-secret", "--proxy-xds-server-name"}},
+		{pool + rest + asked + "--proxy-xds-insecure --proxy-xds-server-name a", []string{"--proxy-xds-server-name", "--proxy-xds-secret", "leave it out"}},
+		{pool + rest + asked + "--proxy-xds-server-name a --proxy-xds-secret A_", []string{"--proxy-xds-secret", "A_", "Secret"}},
+		{pool + rest + asked + "--kubeconfig " + kubeconfig + " --proxy-xds-cert-path " + dir, []string{"--proxy-xds-cert-path", "tls.crt"}},
+		{rest + asked + "--proxy-xds-server-name a --proxy-xds-secret a", []string{"file", "--proxy-xds-secret", "cluster", "--proxy-xds-cert-path"}},
 		{"-f " + dir + " --proxy-picker 127.0.0.1:1 " + rest, []string{"--proxy-xds-address", "-f", "serve"}},
 		{pool + "--proxy-picker 127.0.0.1:1 --health-checking=false " + rest, []string{"--health-checking", "--proxy-xds-address"}},
 		{pool + rest, []string{"--proxy-picker", "--proxy-picker-selector"}},

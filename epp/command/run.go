@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
@@ -39,6 +40,8 @@ type pickerProcess struct {
 	rules   atomic.Pointer[objective.Rules] // holds none when a selector or a file makes the pool
 	found   *discoveredPool                 // nil unless a file makes the pool
 	lease   *leadership                     // nil without leader election
+	reports *ruleStatuses                   // nil without objectives and rewrites of a cluster
+	watcher datalayer.Watcher               // of objects that plugins ask for; nil without a cluster
 	picker  *epp.EPP
 
 	registry *prometheus.Registry
@@ -56,6 +59,7 @@ func runPicker(cmd *cobra.Command, flags *pickerFlags, config compiledConfig, op
 	defer traces.Stop()
 	p := &pickerProcess{flags: flags, log: log, config: config, registry: prometheus.NewRegistry(),
 		build: metrics.Build{Commit: options.Commit, Ref: options.Version}, tracer: traces.Tracer()}
+	p.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if err := p.prepare(); err != nil {
 		return err
 	}
@@ -73,6 +77,8 @@ func (p *pickerProcess) prepare() (err error) {
 	if err := scrape.Check(); err != nil {
 		return fmt.Errorf("configuration: dataLayer: %w", err)
 	}
+	p.watcher = p.newObjectWatcher()
+	p.config.Watch(p.watcher)
 	p.pools = datalayer.New(scrape)
 	p.store = source.NewStore()
 	if p.proxies, err = p.newBeside(); err != nil {
@@ -92,6 +98,9 @@ func (p *pickerProcess) prepare() (err error) {
 		if p.lease, err = p.newLease(); err != nil {
 			return err
 		}
+	}
+	if p.reports, err = p.newRuleStatuses(); err != nil {
+		return err
 	}
 	if p.picker, err = epp.New(p.pickerOptions()); err != nil {
 		return err
@@ -199,7 +208,7 @@ func (p *pickerProcess) serve(ctx context.Context) error {
 // start runs what keeps the picker informed.
 func (p *pickerProcess) start(group *errgroup.Group, ctx context.Context) {
 	group.Go(func() error { return p.picker.Run(ctx) })
-	group.Go(func() error { p.flags.config.follow(ctx, p.picker, p.config.text, p.log); return nil })
+	group.Go(func() error { p.flags.config.follow(ctx, p.picker, p.config.text, p.watcher, p.log); return nil })
 	if p.proxies != nil {
 		group.Go(func() error { return p.proxies.run(ctx) })
 	}
@@ -214,6 +223,7 @@ func (p *pickerProcess) start(group *errgroup.Group, ctx context.Context) {
 	}
 	group.Go(func() error { return p.loop.Run(ctx) })
 	group.Go(func() error { p.flags.missPool(ctx, p.loop, p.pools, p.log); return nil })
+	group.Go(func() error { return p.reports.run(ctx, p.loop, p.lease) })
 }
 
 func (p *pickerProcess) selectPods(ctx context.Context) error {

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 
+	"github.com/switchyard/switchyard/epp/datalayer"
 	"github.com/switchyard/switchyard/epp/response"
 	"github.com/switchyard/switchyard/epp/scheduling"
 )
@@ -45,6 +46,17 @@ func RegisterDecider[T scheduling.Decider](typ string, build func(parameters []b
 // RegisterResponse adds a plugin that changes headers of answers; see RegisterFilter. One that is declared sees each answer.
 func RegisterResponse[T response.Plugin](typ string, build func(parameters []byte) (T, error)) {
 	register(typ, entry{role: roleResponse, build: construct(build)})
+}
+
+// RegisterEndpointExtractor adds a plugin that an endpoint-notification-source tells of endpoints; see RegisterFilter. A plugin with
+// another role that is a datalayer.EndpointExtractor, too, is registered as what it is: sources may refer to it all the same.
+func RegisterEndpointExtractor[T datalayer.EndpointExtractor](typ string, build func(parameters []byte) (T, error)) {
+	register(typ, entry{role: roleExtractor, build: construct(build)})
+}
+
+// RegisterObjectExtractor adds a plugin that a k8s-notification-source tells of objects; see RegisterEndpointExtractor.
+func RegisterObjectExtractor[T datalayer.ObjectExtractor](typ string, build func(parameters []byte) (T, error)) {
+	register(typ, entry{role: roleExtractor, build: construct(build)})
 }
 
 func register(typ string, e entry) {

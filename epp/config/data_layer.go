@@ -73,6 +73,12 @@ func (c *compiler) readSource(where string, source *plugin, extractors []referen
 			read = true
 			continue
 		}
+		if told, err := c.notifies(source, ref.PluginRef); err != nil {
+			return fmt.Errorf("%s: %w", where, err)
+		} else if told {
+			read = true
+			continue
+		}
 		found, err := c.resolve(where, ref.PluginRef, roleExtractor)
 		if err != nil {
 			return err
@@ -103,7 +109,7 @@ func (c *compiler) readSource(where string, source *plugin, extractors []referen
 		if read {
 			return nil
 		}
-		c.warn("%s: %q has no effect: plugins learn of endpoints and objects without it", where, source.name)
+		c.warn("%s: %q has no effect without extractors", where, source.name)
 	}
 	return nil
 }
@@ -127,6 +133,7 @@ func (c *compiler) declaredSources() []sourceSpec {
 				source.Extractors = append(source.Extractors, reference{PluginRef: extractor.name})
 			}
 		}
+		source.Extractors = append(source.Extractors, c.extractorsFor(declared)...)
 		sources = append(sources, source)
 	}
 	return sources

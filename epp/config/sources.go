@@ -125,38 +125,3 @@ type ModelsExtractor struct{}
 func NewModelsExtractor(parameters []byte) (*ModelsExtractor, error) {
 	return &ModelsExtractor{}, scheduling.DecodeParameters(parameters, &struct{}{})
 }
-
-// KubernetesNotificationsType is the type of KubernetesNotifications.
-const KubernetesNotificationsType = "k8s-notification-source"
-
-// KubernetesNotifications stands for changes of objects of one kind. Endpoints, objectives and rewrites are followed without
-// it, and no plugin of this version asks for other kinds: it is accepted, with a warning, and has no effect.
-type KubernetesNotifications struct{}
-
-// NewKubernetesNotifications reads `group` (empty: the core group), `version` and `kind` (both required).
-func NewKubernetesNotifications(parameters []byte) (*KubernetesNotifications, error) {
-	given := struct {
-		Group   string `json:"group"`
-		Version string `json:"version"`
-		Kind    string `json:"kind"`
-	}{}
-	if err := scheduling.DecodeParameters(parameters, &given); err != nil {
-		return nil, err
-	}
-	if given.Version == "" || given.Kind == "" {
-		return nil, fmt.Errorf("parameters: version, kind: missing; give both, such as v1 and Pod")
-	}
-	return &KubernetesNotifications{}, nil
-}
-
-// EndpointNotificationsType is the type of EndpointNotifications.
-const EndpointNotificationsType = "endpoint-notification-source"
-
-// EndpointNotifications stands for endpoints that come and go. Plugins see them in each request without it: it is accepted, with
-// a warning, and has no effect.
-type EndpointNotifications struct{}
-
-// NewEndpointNotifications takes no parameters.
-func NewEndpointNotifications(parameters []byte) (*EndpointNotifications, error) {
-	return &EndpointNotifications{}, scheduling.DecodeParameters(parameters, &struct{}{})
-}

@@ -44,7 +44,8 @@ type Custom struct {
 // MaxCustom bounds the custom numbers of an engine.
 const MaxCustom = 64
 
-// Series names the series of a metric that have all of these labels.
+// Series names the series of a metric that have all of these labels. One without a value stands for series that do not have the
+// label, or have it empty.
 type Series struct {
 	Name   string
 	Labels []Label
@@ -69,10 +70,13 @@ var Engines = []Engine{
 		LoRAMaxLabel:     "max_lora",
 	},
 	{
-		Name:           "sglang",
-		Waiting:        Series{Name: "sglang:num_queue_reqs"},
-		Running:        Series{Name: "sglang:num_running_reqs"},
+		Name: "sglang",
+		// With priority scheduling, there are series per priority beside that of all.
+		Waiting:        Series{"sglang:num_queue_reqs", []Label{{"priority", ""}}},
+		Running:        Series{"sglang:num_running_reqs", []Label{{"priority", ""}}},
 		KVUsage:        Series{Name: "sglang:token_usage"},
+		BlockSize:      Series{Name: "sglang:page_size"}, // in place of the series with labels, since 0.5.23 at the latest
+		NumBlocks:      Series{Name: "sglang:num_pages"},
 		CacheInfo:      Series{Name: "sglang:cache_config_info"},
 		BlockSizeLabel: "page_size",
 		NumBlocksLabel: "num_pages",

@@ -2,6 +2,7 @@ package datalayer
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"time"
 )
@@ -26,7 +27,8 @@ type Metrics struct {
 	rawRunning, rawToRun string    // the LoRA lists as the page had them, to see that they are still the same
 }
 
-// LoRA is the adapters of a server. The slices are not to be changed.
+// LoRA is the adapters of a server. The slices are not to be changed. An adapter with requests that run and others that wait
+// is running: vLLM lists each adapter that has requests under both, and the two together are to be what takes up slots.
 type LoRA struct {
 	Running, Waiting []string
 	Max              int // adapters that fit at once
@@ -84,11 +86,29 @@ func (m *Metrics) next(p *page, now time.Time, staleAfter time.Duration) *Metric
 	next.Known = p.known()
 	next.setCustom(p)
 	if p.seen[numLoRA] > 0 {
-		next.LoRA.Max = p.lora.limit
-		next.LoRA.Running, next.rawRunning = names(p.lora.running, m.LoRA.Running, m.rawRunning)
-		next.LoRA.Waiting, next.rawToRun = names(p.lora.waiting, m.LoRA.Waiting, m.rawToRun)
+		next.setLoRA(p, m)
 	}
 	return next
+}
+
+// setLoRA takes over the adapters of a page. Lists that stand there as before are the same slices as before.
+func (m *Metrics) setLoRA(p *page, before *Metrics) {
+	m.LoRA.Max = p.lora.limit
+	if string(p.lora.running) == before.rawRunning && string(p.lora.waiting) == before.rawToRun {
+		m.LoRA.Running, m.rawRunning = before.LoRA.Running, before.rawRunning
+		m.LoRA.Waiting, m.rawToRun = before.LoRA.Waiting, before.rawToRun
+		return
+	}
+	m.LoRA.Running, m.rawRunning = names(p.lora.running)
+	m.LoRA.Waiting, m.rawToRun = names(p.lora.waiting)
+	if len(m.LoRA.Running) == 0 || len(m.LoRA.Waiting) == 0 {
+		return
+	}
+	running := make(map[string]bool, len(m.LoRA.Running))
+	for _, name := range m.LoRA.Running {
+		running[name] = true
+	}
+	m.LoRA.Waiting = slices.DeleteFunc(m.LoRA.Waiting, func(name string) bool { return running[name] })
 }
 
 // setCustom takes over the custom numbers of a page.
@@ -105,13 +125,9 @@ func (m *Metrics) setCustom(p *page) {
 	}
 }
 
-// names splits a comma list as it stands in a label; the same list as before is the same slice as before.
-func names(raw []byte, before []string, rawBefore string) ([]string, string) {
-	if string(raw) == rawBefore {
-		return before, rawBefore
-	}
-	text := string(raw)
-	var list []string
+// names splits a comma list as it stands in a label.
+func names(raw []byte) (list []string, text string) {
+	text = string(raw)
 	for name := range strings.SplitSeq(unescapeLabel(text), ",") {
 		if name = strings.TrimSpace(name); name != "" {
 			list = append(list, name)

@@ -59,6 +59,9 @@ type Models struct {
 	TLS      TLS           // for the scheme https
 }
 
+// Log is where to log, never nil.
+func (o Options) Log() *slog.Logger { return defaultTo(o.Logger, slog.Default()) }
+
 // withDefaults fills in what is not given.
 func (o Options) withDefaults() Options {
 	o.Interval = defaultTo(o.Interval, 50*time.Millisecond)
@@ -70,7 +73,7 @@ func (o Options) withDefaults() Options {
 	o.Path = defaultTo(o.Path, "/metrics")
 	o.Models.Scheme = defaultTo(o.Models.Scheme, "http")
 	o.Models.Path = defaultTo(o.Models.Path, "/v1/models")
-	o.Logger = defaultTo(o.Logger, slog.Default())
+	o.Logger = o.Log()
 	return o
 }
 

@@ -96,7 +96,18 @@ type reader struct {
 type wanted struct {
 	name   string
 	labels []Label
+	empty  int // how many of them have no value
 	number number
+}
+
+func want(s Series, n number) wanted {
+	w := wanted{name: s.Name, labels: s.Labels, number: n}
+	for _, l := range s.Labels {
+		if l.Value == "" {
+			w.empty++
+		}
+	}
+	return w
 }
 
 func newReader(e *Engine) *reader {
@@ -109,12 +120,12 @@ func newReader(e *Engine) *reader {
 		{numBlocks, e.NumBlocks}, {numCacheInfo, e.CacheInfo}, {numLoRA, e.LoRA},
 	} {
 		if w.s.Name != "" {
-			r.wanted = append(r.wanted, wanted{w.s.Name, w.s.Labels, w.n})
+			r.wanted = append(r.wanted, want(w.s, w.n))
 		}
 	}
 	for i, c := range e.Custom[:min(len(e.Custom), MaxCustom)] {
 		r.customNames = append(r.customNames, c.Name)
-		r.wanted = append(r.wanted, wanted{c.Series.Name, c.Series.Labels, numbers + number(i)})
+		r.wanted = append(r.wanted, want(c.Series, numbers+number(i)))
 	}
 	return r
 }
@@ -151,11 +162,16 @@ var endsName = [256]bool{'{': true, ' ': true, '\t': true}
 // readLine reads what follows the name of a wanted series.
 func (r *reader) readLine(line []byte, w *wanted, p *page) {
 	set := labels{rest: line}
-	matched := 0
+	matched := w.empty
 	var blockSize, blocks, running, waiting, limit []byte
 	for set.next() {
 		for _, l := range w.labels {
-			if string(set.name) == l.Name && string(set.value) == l.Value {
+			if string(set.name) != l.Name {
+				continue
+			}
+			if l.Value == "" && len(set.value) > 0 {
+				matched--
+			} else if l.Value != "" && string(set.value) == l.Value {
 				matched++
 			}
 		}

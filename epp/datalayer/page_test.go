@@ -51,6 +51,18 @@ vllm:cache_config_info{block_size="16",num_gpu_blocks="100",engine="1"} 1
 		{"sglang", "sglang", "sglang:num_queue_reqs 1\nsglang:num_running_reqs 2\nsglang:token_usage 0.5\n" +
 			`sglang:cache_config_info{page_size="1",num_pages="5000"} 1`,
 			Metrics{Waiting: 1, Running: 2, KVUsage: 0.5, BlockSize: 1, NumBlocks: 5000, Known: all | HasCacheInfo}},
+		{"sglang with gauges, ranks and priorities", "sglang", `sglang:num_running_reqs{dp_rank="0",engine_type="unified",priority=""} 5.0
+sglang:num_running_reqs{dp_rank="0",engine_type="unified",priority="0"} 3.0
+sglang:num_running_reqs{dp_rank="0",engine_type="unified",priority="10"} 2.0
+sglang:num_running_reqs{dp_rank="1",engine_type="unified",priority=""} 1.0
+sglang:num_queue_reqs{dp_rank="0",engine_type="unified",priority=""} 4.0
+sglang:num_queue_reqs{priority="10",dp_rank="0",engine_type="unified"} 4.0
+sglang:token_usage{dp_rank="0",engine_type="unified",priority=""} 0.5
+sglang:page_size{dp_rank="0",engine_type="unified",priority=""} 64.0
+sglang:page_size{dp_rank="1",engine_type="unified",priority=""} 64.0
+sglang:num_pages{dp_rank="0",engine_type="unified",priority=""} 100.0
+sglang:num_pages{dp_rank="1",engine_type="unified",priority=""} 100.0
+`, Metrics{Waiting: 4, Running: 6, KVUsage: 0.5, BlockSize: 64, NumBlocks: 200, Known: all | HasCacheInfo}},
 		{"trtllm-serve", "trtllm-serve", "trtllm_num_requests_waiting 1\ntrtllm_num_requests_running 2\ntrtllm_kv_cache_utilization 0.5\n" +
 			"trtllm_kv_cache_tokens_per_block 32\ntrtllm_kv_cache_max_blocks 700\n",
 			Metrics{Waiting: 1, Running: 2, KVUsage: 0.5, BlockSize: 32, NumBlocks: 700, Known: all | HasCacheInfo}},

@@ -19,9 +19,10 @@ type Pools struct {
 
 	mu      sync.Mutex // of changes
 	pools   atomic.Pointer[map[string]*Pool]
-	changed chan struct{} // endpoints came or went
-	renewed chan struct{} // options changed
-	woken   chan *live    // an endpoint has traffic after a quiet time
+	changed chan struct{}                 // endpoints came or went
+	turned  atomic.Pointer[chan struct{}] // closed and replaced when endpoints have come or gone
+	renewed chan struct{}                 // options changed
+	woken   chan *live                    // an endpoint has traffic after a quiet time
 }
 
 // Pool is a set of endpoints that serve the same models.
@@ -36,6 +37,8 @@ type Pool struct {
 func New(opts Options) *Pools {
 	p := &Pools{changed: make(chan struct{}, 1), renewed: make(chan struct{}, 1), woken: make(chan *live, 256)}
 	p.pools.Store(&map[string]*Pool{})
+	turned := make(chan struct{})
+	p.turned.Store(&turned)
 	p.settle(opts)
 	opts.warn()
 	return p
@@ -136,6 +139,8 @@ func (p *Pools) publish(change func(map[string]*Pool)) {
 }
 
 func (p *Pools) signal() {
+	turned := make(chan struct{})
+	close(*p.turned.Swap(&turned))
 	select {
 	case p.changed <- struct{}{}:
 	default: // the scraper has not looked since the last signal

@@ -161,7 +161,9 @@ func (w *work) scan() error {
 		}
 		api = resolved
 	}
-	if err := body.Scan(api, w.asked.Body, w.asked.Complete, c.Prefix.Limits(w.blockTokens), &w.body); err != nil {
+	limits := c.Prefix.Limits(w.blockTokens)
+	limits.VideoTokens = w.asked.VideoTokens
+	if err := body.Scan(api, w.asked.Body, w.asked.Complete, limits, &w.body); err != nil {
 		return badRequest(err.Error())
 	}
 	w.x.API, w.x.Streamed = w.body.API, w.body.Stream

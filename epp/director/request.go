@@ -19,6 +19,8 @@ type Request struct {
 	Objective, Fairness, RewriteTo, ID string
 	// TTFT and TPOT are what the client asked for, to the first token and per further one; 0: it did not.
 	TTFT, TPOT time.Duration
+	// VideoTokens is what the client's headers make of each video of the body, see body.VideoTokens; 0: they say nothing.
+	VideoTokens int
 	// IfAvailable is set when the request is to be served only where (a part of) its prompt is in the cache.
 	IfAvailable bool
 	// ContentLength is the size of the whole body as announced, 0 when it was not.

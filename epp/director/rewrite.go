@@ -30,6 +30,9 @@ func (w *work) rewrite() {
 	}
 }
 
+// Rewrites tells whether rules rewrite models of a pool's requests.
+func (d *Director) Rewrites(pool *Pool) bool { return d.rules().Rewrites(pool.Key()) }
+
 // quote writes a JSON string.
 func quote(text string) string {
 	quoted, err := json.Marshal(text)

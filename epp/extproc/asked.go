@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/switchyard/switchyard/epp/body"
 	"github.com/switchyard/switchyard/epp/director"
 	"github.com/switchyard/switchyard/epp/scheduling"
 )
@@ -20,6 +21,8 @@ const (
 	subsetKey       = "x-gateway-destination-endpoint-subset"
 	// usageNamespace is where the proxy's own token counting leaves envoy.data.ai.v3.TokenUsage.
 	usageNamespace = "envoy.ai.token_usage"
+	// ownNamespace is of what the picker tells proxies of ours.
+	ownNamespace = "switchyard"
 )
 
 // assumedPath is that of a request whose headers tell none.
@@ -43,6 +46,18 @@ type headerReader struct {
 	objective, fairness, rewrite, ttft, tpot named
 	path, originalPath, forwardedPath        []byte
 	length, id, prefer                       []byte
+	video                                    videoHints
+}
+
+// videoHints is what a client says of the videos in its request.
+type videoHints struct{ seconds, fps, resolution []byte }
+
+// tokens is what each video counts as, 0 when nothing is said.
+func (v *videoHints) tokens() int {
+	if len(v.seconds)+len(v.fps)+len(v.resolution) == 0 {
+		return 0
+	}
+	return body.VideoTokens(v.seconds, v.fps, v.resolution)
 }
 
 func (r *headerReader) read(name, value []byte) {
@@ -79,6 +94,12 @@ func (r *headerReader) read(name, value []byte) {
 		r.tpot.current = value
 	case "x-slo-tpot-ms":
 		r.tpot.older = value
+	case "x-llm-d-video-duration-seconds":
+		r.video.seconds = value
+	case "x-llm-d-video-fps":
+		r.video.fps = value
+	case "x-llm-d-video-resolution":
+		r.video.resolution = value
 	}
 }
 
@@ -104,6 +125,7 @@ func askedByHeaders(f *frame, wanted []string) director.Request {
 	asked.ID = string(read.id)
 	asked.Objective, asked.Fairness, asked.RewriteTo = string(read.objective.value()), string(read.fairness.value()), string(read.rewrite.value())
 	asked.TTFT, asked.TPOT = parseMilliseconds(read.ttft.value()), parseMilliseconds(read.tpot.value())
+	asked.VideoTokens = read.video.tokens()
 	asked.IfAvailable = string(bytes.TrimSpace(read.prefer)) == ifAvailable
 	restrict(&asked, f.metadata)
 	return asked

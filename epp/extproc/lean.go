@@ -1,12 +1,9 @@
 package extproc
 
 import (
-	"context"
-	"strings"
 	"time"
 
 	extprocfilterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
-	"google.golang.org/grpc/metadata"
 
 	"github.com/switchyard/switchyard/epp/director"
 	"github.com/switchyard/switchyard/epp/scheduling"
@@ -15,14 +12,15 @@ import (
 
 // leanHandler serves the lean protocol. The message that decides is the request body or, for a request that has none or
 // asks for an upgrade (what follows is a conversation, which the proxy does not show), its headers; what comes after
-// tells how the request went. Only where models are rewritten does the proxy show the bodies of answers.
+// tells how the request went. Of the answer itself the proxy shows what shown says, and nothing of most.
 type leanHandler struct {
 	service  *Service
 	exchange *director.Exchange
 	// early is what the headers told, when they came before the body.
 	early *director.Request
-	// shown is set when the proxy sends the bodies of answers, too.
-	shown  bool
+	shown shown
+	// body is how the proxy sends the request's body, where it shows more than the end of the answer.
+	body   extprocfilterv3.ProcessingMode_BodySendMode
 	answer answerReader
 }
 
@@ -46,8 +44,8 @@ func (h *leanHandler) handle(stream *exclusive, f *frame) (done bool, err error)
 		if h.early == nil {
 			asked := askedByHeaders(f, h.service.headers)
 			h.early = &asked
-			if mode := h.modeFor(stream.Context()); mode != nil {
-				return false, stream.SendMsg(modeAnswer(mode))
+			if h.showHeaders(stream.Context()) {
+				return false, stream.SendMsg(modeAnswer(h.mode()))
 			}
 		}
 	case partRequestBody:
@@ -57,19 +55,10 @@ func (h *leanHandler) handle(stream *exclusive, f *frame) (done bool, err error)
 		}
 	case partResponseHeaders:
 		readResponseHeaders(x, f)
-		if !h.shown {
-			x.Rename = nil
-			if x.Streamed {
-				x.Answering(time.Now())
-			} else {
-				// Nothing more may come of a whole answer: a proxy that waits for this message forgets the trailers meanwhile.
-				x.Complete = true
-			}
-		}
-		return false, stream.SendMsg(h.service.answerHeaders(x, f))
+		return false, stream.SendMsg(h.answerHeaders(f))
 	case partResponseBody:
-		if piece := h.answer.read(x, f); x.Rename != nil {
-			return false, stream.SendMsg(bodyAnswer(f.part, piece))
+		if answer := h.answerBody(f); answer != nil {
+			return false, stream.SendMsg(answer)
 		}
 	case partResponseTrailers:
 		h.answer.end(x)
@@ -84,28 +73,6 @@ func (h *leanHandler) handle(stream *exclusive, f *frame) (done bool, err error)
 	return false, nil
 }
 
-// modeFor is what the proxy is to show of this request beyond what it shows of others, nil for nothing: the headers of the answer, where
-// plugins change them.
-func (h *leanHandler) modeFor(ctx context.Context) *extprocfilterv3.ProcessingMode {
-	if h.shown || len(h.service.options.Config.Responses) == 0 {
-		return nil
-	}
-	told := metadata.ValueFromIncomingContext(ctx, bodyKey)
-	if len(told) == 0 {
-		return nil // a mode has to name how the request's body is sent, which this proxy does not tell
-	}
-	body, known := extprocfilterv3.ProcessingMode_BodySendMode_value[strings.ToUpper(told[0])]
-	if !known {
-		return nil
-	}
-	return &extprocfilterv3.ProcessingMode{
-		RequestBodyMode:     extprocfilterv3.ProcessingMode_BodySendMode(body),
-		RequestTrailerMode:  extprocfilterv3.ProcessingMode_SKIP,
-		ResponseHeaderMode:  extprocfilterv3.ProcessingMode_SEND,
-		ResponseTrailerMode: extprocfilterv3.ProcessingMode_SEND,
-	}
-}
-
 func (h *leanHandler) decide(stream *exclusive, f *frame, asked *director.Request) (done bool, err error) {
 	asked.Queued = func(longest time.Duration) { _ = stream.SendMsg(waitAnswer(longest)) }
 	decision, done, err := h.service.decide(stream, h.exchange, asked)
@@ -113,8 +80,13 @@ func (h *leanHandler) decide(stream *exclusive, f *frame, asked *director.Reques
 		return done, err
 	}
 	h.early = nil
-	if decision.Model != "" || len(decision.Headers) > 0 || len(decision.Scores) > 0 {
-		return false, stream.SendMsg(changedAnswer(f.part, &decision, asked, f.body))
+	h.showBody()
+	if decision.Model != "" || len(decision.Headers) > 0 || len(decision.Scores) > 0 || h.shown == shownWhole {
+		answer := changedAnswer(f.part, &decision, asked, f.body)
+		if h.shown == shownWhole {
+			answer.DynamicMetadata.Fields[ownNamespace] = answerShown
+		}
+		return false, stream.SendMsg(answer)
 	}
 	answer := pickAnswer(f.part, decision.Addresses)
 	f.free()

@@ -17,9 +17,9 @@ const (
 	lean        = "lean"
 	// bodyKey tells how the proxy sends the request's body, by the name of ext_proc's mode.
 	bodyKey = "x-switchyard-body"
-	// answerKey has the value shown where the proxy sends the bodies of answers.
+	// answerKey has the value onRequest where the proxy shows answers, whole, for a request that the picker asks it to.
 	answerKey = "x-switchyard-answer"
-	shown     = "shown"
+	onRequest = "on-request"
 )
 
 // poolOf finds the pool that a stream is for.

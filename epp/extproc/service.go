@@ -117,8 +117,7 @@ type handler interface {
 
 func (s *Service) handlerOf(ctx context.Context, x *director.Exchange) handler {
 	if protocol := metadata.ValueFromIncomingContext(ctx, protocolKey); len(protocol) > 0 && protocol[0] == lean {
-		answer := metadata.ValueFromIncomingContext(ctx, answerKey)
-		return &leanHandler{service: s, exchange: x, shown: len(answer) > 0 && answer[0] == shown}
+		return &leanHandler{service: s, exchange: x}
 	}
 	return &standardHandler{service: s, exchange: x}
 }

@@ -1,6 +1,7 @@
 package kvevents
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -47,6 +48,7 @@ type feed struct {
 	mark  uint64 // hash of the message before it
 	// twice is the number below which messages were had by replay already and may come once more.
 	twice uint64
+	model string // of the topic seen last
 	batch Batch
 }
 
@@ -119,13 +121,27 @@ func (f *feed) restart(ctx context.Context, seq uint64) {
 	}
 }
 
+// about notes the topic of the next message, kv@<pod>@<model>.
+func (f *feed) about(topic []byte) {
+	if _, rest, ok := bytes.Cut(topic, []byte("@")); ok {
+		if _, model, _ := bytes.Cut(rest, []byte("@")); string(model) != f.model {
+			f.model = string(model)
+		}
+	}
+}
+
+// forget drops what the engine has told. As long as it has told nothing there is nothing: what others know of it, where blocks
+// are shared, stays.
 func (f *feed) forget() {
-	f.sink.Clear()
+	if f.known {
+		f.sink.Clear()
+	}
 	f.known, f.twice, f.mark = false, 0, 0
 }
 
 // apply passes on the message that is next.
 func (f *feed) apply(seq uint64, payload []byte) {
+	first := !f.known && seq == 0
 	f.known, f.next, f.mark = true, seq+1, xxh3.Hash(payload)
 	if err := f.batch.Decode(payload); err != nil {
 		f.metrics.failed(f.name, "decode")
@@ -136,6 +152,9 @@ func (f *feed) apply(seq uint64, payload []byte) {
 	}
 	if f.batch.Unreadable > 0 {
 		f.metrics.skippedStores("", "unreadable", f.batch.Unreadable)
+	}
+	for i := range f.batch.Events {
+		f.batch.Events[i].Model, f.batch.Events[i].First = f.model, first && i == 0
 	}
 	f.sink.Apply(f.batch.Events)
 }
@@ -211,6 +230,9 @@ func (f *feed) ask(ctx context.Context, from uint64, each func(seq uint64, paylo
 			return nil
 		}
 		some = false
+		if len(frames) > 3 { // newer engines send the topic here, too
+			f.about(frames[len(frames)-3])
+		}
 		if err := each(seq, frames[len(frames)-1]); err != nil {
 			return err
 		}

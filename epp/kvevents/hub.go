@@ -14,20 +14,30 @@ import (
 const maxPublishers = 1024
 
 // Hub is one socket for all engines: one that they connect to, or one of something in between that is connected to. Whose a
-// message is stands in its topic, kv@<pod>@<model>. A hub has no replay: a message that is lost clears its server.
+// message is stands in its topic, kv@<pod>@<model>. A hub has no replay: a message that is lost clears its server. Data-parallel
+// ranks number their messages each for itself; those behind one address fill one sink.
 type Hub struct {
 	options  *Options
 	endpoint string
 	resolve  func(pod string, rank int) (name string, sink Sink, ok bool)
 
 	mu    sync.Mutex // of the feeds, and held while one of them takes a message
-	feeds map[Sink]*feed
+	feeds map[source]*feed
 }
+
+// source is one engine process: its messages have numbers of their own.
+type source struct {
+	sink Sink
+	rank int
+}
+
+// maxRanks bounds the ranks that are told apart.
+const maxRanks = 1024
 
 // NewHub makes a hub for endpoint, tcp://host:port. It listens when the host is "*" or no particular one (0.0.0.0, ::), else
 // it connects. resolve finds the server of a pod; it is called for each message and may say that it knows none.
 func NewHub(options *Options, endpoint string, resolve func(pod string, rank int) (string, Sink, bool)) *Hub {
-	return &Hub{options: options, endpoint: endpoint, resolve: resolve, feeds: map[Sink]*feed{}}
+	return &Hub{options: options, endpoint: endpoint, resolve: resolve, feeds: map[source]*feed{}}
 }
 
 // ParseEndpoint takes a ZeroMQ endpoint apart. listen is set for one that engines connect to.
@@ -147,24 +157,30 @@ func (h *Hub) serve(ctx context.Context, p *peer) {
 			h.options.Metrics.failed(h.endpoint, "decode")
 			continue
 		}
-		h.take(ctx, string(frames[0]), seq, payload)
+		h.take(ctx, frames[0], seq, payload)
 	}
 }
 
 // take passes a message to the feed of its server.
-func (h *Hub) take(ctx context.Context, topic string, seq uint64, payload []byte) {
-	name, sink, ok := h.resolve(podOf(topic), rankOf(payload))
+func (h *Hub) take(ctx context.Context, topic []byte, seq uint64, payload []byte) {
+	rank := rankOf(payload)
+	name, sink, ok := h.resolve(podOf(string(topic)), rank)
 	if !ok {
 		h.options.Metrics.failed(h.endpoint, "unknown_pod")
 		return
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	f := h.feeds[sink]
+	if rank >= maxRanks {
+		rank = -1
+	}
+	from := source{sink, rank}
+	f := h.feeds[from]
 	if f == nil {
 		f = h.options.feed(name, "", sink)
-		h.feeds[sink] = f
+		h.feeds[from] = f
 	}
+	f.about(topic)
 	f.take(ctx, seq, payload)
 }
 
@@ -172,9 +188,11 @@ func (h *Hub) take(ctx context.Context, topic string, seq uint64, payload []byte
 func (h *Hub) Forget(sink Sink) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if f := h.feeds[sink]; f != nil {
-		h.options.Metrics.forget(f.name)
-		delete(h.feeds, sink)
+	for from, f := range h.feeds {
+		if from.sink == sink {
+			h.options.Metrics.forget(f.name)
+			delete(h.feeds, from)
+		}
 	}
 }
 

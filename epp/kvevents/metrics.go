@@ -94,7 +94,7 @@ func (m *Metrics) forget(engine string) {
 // label bounds what an engine may make a label of.
 func label(kind string) string {
 	switch kind {
-	case "", "full_attention", "mla_attention", "sliding_window", "sliding_window_mla", "mamba", "chunked_local_attention",
+	case "", "full_attention", "mla_attention", "sink_full_attention", "sliding_window", "sliding_window_mla", "mamba", "chunked_local_attention",
 		"cross_attention", "encoder_only_attention":
 		return kind
 	}

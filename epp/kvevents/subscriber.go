@@ -94,6 +94,7 @@ func (s *Subscriber) follow(ctx context.Context) (connected bool) {
 			return true
 		}
 		if seq, payload, ok := numbered(frames); ok {
+			s.feed.about(frames[0])
 			s.feed.take(ctx, seq, payload)
 		} else {
 			s.options.Metrics.failed(s.feed.name, "decode")

@@ -153,6 +153,23 @@ func TestReplayAtTheBeginningAndAfterAGap(t *testing.T) {
 	n.await(t, "[2] [3] [4] [5]")
 }
 
+// models is a sink that writes down of which models it is told.
+type models struct{ notes }
+
+func (m *models) Apply(events []kvevents.Event) {
+	for _, e := range events {
+		m.note(e.Model)
+	}
+}
+
+func TestReplayNamesTheModel(t *testing.T) {
+	e := kveventstest.Listen(t, "127.0.0.1:0", "pod", true)
+	e.Lose(block(1)) // nobody listened
+	m := &models{}
+	run(t, kvevents.NewSubscriber(options(time.Hour), "pod", e.Address(), e.Replay(), m).Run)
+	m.await(t, "model")
+}
+
 // TestWhatAReplayHadComesAgain has a message arrive that the replay before it brought already.
 func TestWhatAReplayHadComesAgain(t *testing.T) {
 	e := kveventstest.Listen(t, "127.0.0.1:0", "pod", true)
@@ -347,6 +364,44 @@ func TestHub(t *testing.T) {
 	if a, b := sinks["a"].all(), sinks["b"].all(); a != "[1] [4]" || b != "[2] clear [5]" {
 		t.Errorf("a noted %q, b %q", a, b)
 	}
+}
+
+// TestHubTellsRanksApart, which number their messages each for itself.
+func TestHubTellsRanksApart(t *testing.T) {
+	n := &notes{}
+	hub := kvevents.NewHub(options(time.Hour), "tcp://*:0", func(pod string, _ int) (string, kvevents.Sink, bool) { return pod, n, true })
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, func(ctx context.Context) { _ = kvevents.Accept(hub, ctx, l) })
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	in, err := kveventstest.Shake(c, "PUB")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := kveventstest.ReadFrame(in); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range []struct {
+		rank int
+		seq  byte
+		name uint64
+	}{{0, 7, 1}, {1, 2, 2}, {0, 8, 3}, {1, 3, 4}, {1, 5, 5}} {
+		payload := kveventstest.Pack([]any{1.5, []any{kveventstest.Raw(block(m.name))}, m.rank})
+		if _, err := c.Write(kveventstest.Message([]byte("kv@a@m"), []byte{0, 0, 0, 0, 0, 0, 0, m.seq}, payload)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.await(t, "[5]")
+	if all := n.all(); all != "[1] [2] [3] [4] clear [5]" {
+		t.Errorf("noted %q", all)
+	}
+	hub.Forget(n)
 }
 
 func TestParseEndpoint(t *testing.T) {

@@ -37,9 +37,10 @@ func (a *adapters) note(name string) {
 	a.names.Store(&next)
 }
 
-// Adapter is the adapter that a model's name stands for: the name itself when blocks were stored for it, else empty.
+// Adapter is the adapter that a model's name stands for: the name itself when blocks were stored for it, else empty. Where
+// blocks are shared every name counts, for those that stored them may be others.
 func (x *Index) Adapter(model string) string {
-	if x.adapters.has(model) {
+	if x.shared != nil || x.adapters.has(model) {
 		return model
 	}
 	return ""

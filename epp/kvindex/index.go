@@ -37,7 +37,11 @@ type Options struct {
 	Hasher   *Hasher
 	Tiers    []Tier // at most MaxTiers, the first being where blocks are that no medium is told of; nil: DefaultTiers
 	Capacity int    // pairs of server and block; 0: DefaultCapacity
-	Metrics  *Metrics
+	// Bytes bounds the memory in place of Capacity, and blocks that are worth less make room for others; 0: it does not.
+	Bytes int64
+	// Shared keeps the blocks in place of this index; nil: it keeps them itself.
+	Shared  Shared
+	Metrics *Metrics
 }
 
 // Held is how much of a prompt a server holds.
@@ -62,12 +66,16 @@ type Index struct {
 	shards [shardCount]shard
 	pairs  atomic.Int64
 
-	servers atomic.Int32 // the length of ordinals
+	budget *budget // of Options.Bytes; nil: there is none
+	shared Shared
+	tierOf func(medium string) uint8
 
-	mu       sync.Mutex // of what follows
-	ordinals []bool
-	assumed  []assumption
-	waiting  int // blocks in assumed
+	servers atomic.Int32 // the length of members
+
+	mu      sync.Mutex // of what follows
+	members []*Server  // by ordinal
+	assumed []assumption
+	waiting int // blocks in assumed
 
 	adapters adapters
 }
@@ -87,7 +95,12 @@ func New(o Options) *Index {
 	if o.Capacity <= 0 {
 		o.Capacity = DefaultCapacity
 	}
-	x := &Index{hasher: o.Hasher, metrics: o.Metrics, capacity: int64(o.Capacity), tiers: map[string]uint8{}, began: time.Now()}
+	x := &Index{hasher: o.Hasher, metrics: o.Metrics, capacity: int64(o.Capacity), shared: o.Shared, tiers: map[string]uint8{},
+		began: time.Now()}
+	x.tierOf = x.tier
+	if o.Bytes > 0 {
+		x.limit(o.Bytes)
+	}
 	least := float32(1)
 	bits := make([]float32, 8)
 	for i, tier := range o.Tiers[:min(len(o.Tiers), MaxTiers)] {
@@ -113,6 +126,14 @@ func (x *Index) Hasher() *Hasher { return x.hasher }
 
 func (x *Index) shard(key uint64) *shard { return &x.shards[key>>56] }
 
+// change has f change how a server holds a block.
+func (x *Index) change(key uint64, server uint16, f func(*holder)) {
+	bytes := x.shard(key).change(key, server, f)
+	if x.budget != nil {
+		x.budget.used.Add(bytes)
+	}
+}
+
 // tickAt numbers an instant, from 1 on.
 func (x *Index) tickAt(at time.Time) uint32 { return uint32(max(at.Sub(x.began), 0)/tick) + 1 }
 
@@ -121,11 +142,15 @@ func (x *Index) tickAt(at time.Time) uint32 { return uint32(max(at.Sub(x.began),
 func (x *Index) Match(keys []uint64, now time.Time, held []Held) (longest int) {
 	began := time.Now()
 	at := x.tickAt(now)
-	for _, key := range keys {
-		if !x.shard(key).advance(key, int32(longest), at, &x.weights, held) {
-			break
+	if x.shared != nil {
+		longest = x.matchShared(keys, at, held)
+	} else {
+		for _, key := range keys {
+			if !x.shard(key).advance(key, int32(longest), at, &x.weights, held) {
+				break
+			}
+			longest++
 		}
-		longest++
 	}
 	x.metrics.looked(longest, time.Since(began))
 	return longest
@@ -141,16 +166,21 @@ func (x *Index) Assume(s *Server, keys []uint64, until time.Time) {
 		return
 	}
 	a := assumption{server: s.ordinal, until: x.tickAt(until), keys: append([]uint64(nil), keys...)}
+	taken, ok := x.budget.promise(len(keys))
+	if !ok {
+		return
+	}
+	defer taken()
 	x.mu.Lock()
 	if x.waiting+len(keys) > maxAssumed || s.gone {
 		x.mu.Unlock()
 		return
 	}
 	x.assumed = append(x.assumed, a)
-	x.waiting += len(keys)
+	x.wait(len(keys))
 	x.mu.Unlock()
 	for _, key := range keys {
-		x.shard(key).change(key, a.server, func(h *holder) { h.assumed = max(h.assumed, a.until) })
+		x.change(key, a.server, func(h *holder) { h.assumed = max(h.assumed, a.until) })
 	}
 	x.mu.Lock()
 	gone := s.gone
@@ -166,7 +196,7 @@ func (x *Index) Expire(now time.Time) {
 	x.mu.Lock()
 	n := 0
 	for n < len(x.assumed) && x.assumed[n].until <= at {
-		x.waiting -= len(x.assumed[n].keys)
+		x.wait(-len(x.assumed[n].keys))
 		n++
 	}
 	over := append([]assumption(nil), x.assumed[:n]...)
@@ -176,12 +206,15 @@ func (x *Index) Expire(now time.Time) {
 	for _, a := range over {
 		x.unassume(a, at)
 	}
+	if x.budget != nil {
+		x.age(now)
+	}
 }
 
 // unassume drops what an assumption noted, as far as no later one goes on beyond the tick.
 func (x *Index) unassume(a assumption, at uint32) {
 	for _, key := range a.keys {
-		x.shard(key).change(key, a.server, func(h *holder) {
+		x.change(key, a.server, func(h *holder) {
 			if h.assumed <= at {
 				h.assumed = 0
 			}
@@ -195,8 +228,8 @@ type Stats struct{ Servers, Blocks, Pairs, Assumed int }
 // Stats counts what is held. For pages that people look at.
 func (x *Index) Stats() (st Stats) {
 	x.mu.Lock()
-	for _, used := range x.ordinals {
-		if used {
+	for _, member := range x.members {
+		if member != nil {
 			st.Servers++
 		}
 	}

@@ -32,13 +32,14 @@ type Hasher struct {
 	fast bool
 }
 
-// NewHasher makes a hasher. Keys of different seeds or algorithms have nothing to do with each other.
+// NewHasher makes a hasher. Keys of different seeds or algorithms have nothing to do with each other; those of the same are the
+// llm-d Router's.
 func NewHasher(blockTokens int, seed, algorithm string) (*Hasher, error) {
 	h := &Hasher{BlockTokens: blockTokens, seed: fnvText(fnvBasis, seed)}
 	switch algorithm {
 	case "", CBORFNV:
 	case XXH64, "xxhash":
-		h.fast = true
+		h.fast, h.seed = true, xxhash.Sum64String(seed)
 	default:
 		return nil, fmt.Errorf("%q must be %s or %s", algorithm, CBORFNV, XXH64)
 	}
@@ -48,12 +49,18 @@ func NewHasher(blockTokens int, seed, algorithm string) (*Hasher, error) {
 	return h, nil
 }
 
-// Root is what stands before the first block of prompts for an adapter; empty: for the model itself.
-func (h *Hasher) Root(lora string) uint64 {
-	if lora == "" {
+// Root is what stands before the first block of prompts for an adapter, or where blocks are shared for any model; empty: for
+// whichever model it is.
+func (h *Hasher) Root(model string) uint64 {
+	switch {
+	case model == "":
 		return h.seed
+	case h.fast:
+		return xxh(h.seed, nil, []string{model})
 	}
-	return h.Block(h.seed, nil, []string{lora})
+	sum := cborHead(fnvByte(fnvBasis, 0x83), 0, h.seed)
+	sum = cborHead(fnvByte(sum, 0xf6), 3, uint64(len(model)))
+	return fnvText(sum, model)
 }
 
 // Block is the key of a block: of what stands before it, its tokens, and what else went into its making.
@@ -70,7 +77,8 @@ func (h *Hasher) Block(parent uint64, tokens []uint32, extra []string) uint64 {
 		return fnvByte(sum, 0xf6)
 	}
 	sum = cborHead(sum, 4, uint64(len(extra)))
-	for _, text := range extra {
+	for _, text := range extra { // each is a map: {"Hash": text}
+		sum = fnvText(fnvByte(sum, 0xa1), "\x64Hash")
 		sum = fnvText(cborHead(sum, 3, uint64(len(text))), text)
 	}
 	return sum

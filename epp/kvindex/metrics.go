@@ -46,8 +46,11 @@ func (m *Metrics) Collectors() []prometheus.Collector {
 	return all
 }
 
-func (m *Metrics) admitted()     { m.admissions.Inc() }
-func (m *Metrics) evicted(n int) { m.evictions.Add(float64(n)) }
+// Admitted counts blocks that were taken in.
+func (m *Metrics) Admitted(n int) { m.admissions.Add(float64(n)) }
+
+// Evicted counts blocks that were dropped.
+func (m *Metrics) Evicted(n int) { m.evictions.Add(float64(n)) }
 
 func (m *Metrics) removed(dropped bool) {
 	if dropped {

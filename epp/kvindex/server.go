@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/switchyard/switchyard/epp/kvevents"
 )
@@ -13,11 +14,15 @@ type Server struct {
 	index   *Index
 	ordinal uint16
 
+	shared SharedServer // nil: what it holds is kept here
+
 	mu     sync.Mutex
 	blocks map[engineBlock]record
-	parts  uint32 // keys per block of the engine
-	passed uint64 // groups, by bit, that are passed over
-	gone   bool   // also under the index's lock
+	peak   int          // the most blocks since the map was made, which does not give memory back
+	count  atomic.Int64 // of blocks
+	groups Groups
+	keys   []uint64 // memory of store
+	gone   bool     // also under the index's lock
 }
 
 // engineBlock is a block as the engine names it, or a part of it where its blocks are longer than ours.
@@ -29,24 +34,30 @@ type engineBlock struct {
 // record is what a block is here.
 type record struct {
 	key   uint64
+	depth uint32 // how many blocks stand before it
 	tiers uint8
 }
 
-// NewServer gives a server a place in the index; nil: there is none left. Remove it when it is gone.
-func (x *Index) NewServer() *Server {
+// NewServer gives a server a place in the index; nil: there is none left. Remove it when it is gone. names are those that it
+// has where several replicas share blocks; an index of its own needs none.
+func (x *Index) NewServer(names ...string) *Server {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	ordinal := slices.Index(x.ordinals, false)
+	ordinal := slices.Index(x.members, nil)
 	if ordinal < 0 {
-		if len(x.ordinals) == maxServers {
+		if len(x.members) == maxServers {
 			return nil
 		}
-		ordinal = len(x.ordinals)
-		x.ordinals = append(x.ordinals, false)
-		x.servers.Store(int32(len(x.ordinals)))
+		ordinal = len(x.members)
+		x.members = append(x.members, nil)
+		x.servers.Store(int32(len(x.members)))
 	}
-	x.ordinals[ordinal] = true
-	return &Server{index: x, ordinal: uint16(ordinal), blocks: map[engineBlock]record{}}
+	s := &Server{index: x, ordinal: uint16(ordinal), blocks: map[engineBlock]record{}}
+	if x.shared != nil {
+		s.shared = x.shared.Follow(ordinal, names)
+	}
+	x.members[ordinal] = s
+	return s
 }
 
 // Ordinal is its place in what Match fills.
@@ -67,7 +78,7 @@ func (s *Server) Remove() {
 	x.assumed = slices.DeleteFunc(x.assumed, func(a assumption) bool {
 		if a.server == s.ordinal {
 			mine = append(mine, a)
-			x.waiting -= len(a.keys)
+			x.wait(-len(a.keys))
 			return true
 		}
 		return false
@@ -76,13 +87,20 @@ func (s *Server) Remove() {
 	for _, a := range mine {
 		x.unassume(a, ^uint32(0))
 	}
+	if s.shared != nil {
+		s.shared.Remove()
+	}
 	x.mu.Lock()
-	x.ordinals[s.ordinal] = false
+	x.members[s.ordinal] = nil
 	x.mu.Unlock()
 }
 
 // Clear implements kvevents.Sink.
 func (s *Server) Clear() {
+	if s.shared != nil {
+		s.shared.Clear()
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.clear()
@@ -90,15 +108,28 @@ func (s *Server) Clear() {
 
 func (s *Server) clear() {
 	for _, known := range s.blocks {
-		s.index.shard(known.key).change(known.key, s.ordinal, func(h *holder) { h.tiers = 0 })
+		s.index.change(known.key, s.ordinal, func(h *holder) { h.tiers = 0 })
 	}
-	s.index.pairs.Add(-int64(len(s.blocks)))
-	s.index.metrics.evicted(len(s.blocks))
-	s.blocks, s.passed = map[engineBlock]record{}, 0
+	s.counted(-len(s.blocks))
+	s.index.metrics.Evicted(len(s.blocks))
+	s.blocks, s.peak, s.groups = map[engineBlock]record{}, 0, Groups{}
 }
 
 // Apply implements kvevents.Sink.
 func (s *Server) Apply(events []kvevents.Event) {
+	switch {
+	case s.shared != nil:
+		s.shared.Apply(events)
+	case s.index.budget != nil:
+		for i := range events {
+			s.applyWithin(events[i : i+1])
+		}
+	default:
+		s.apply(events)
+	}
+}
+
+func (s *Server) apply(events []kvevents.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.gone {
@@ -118,80 +149,60 @@ func (s *Server) Apply(events []kvevents.Event) {
 	}
 }
 
-// passOver tells whether the blocks of an event are of a group that does not decide what can be used of a prompt.
-func passOver(e *kvevents.Event) bool {
-	switch e.Spec {
-	case "", "full_attention", "mla_attention":
-		return e.Window > 0
-	}
-	return true
-}
-
-func groupBit(group int) uint64 {
-	if group < 0 || group > 63 {
-		return 0
-	}
-	return 1 << group
-}
-
 // store takes blocks in. It gives the reason when it does not, or not all of them.
 func (s *Server) store(e *kvevents.Event) (skipped string) {
 	h := s.index.hasher
-	if passOver(e) {
-		s.passed |= groupBit(e.Group)
-		return "cache_kind"
-	}
 	switch {
-	case e.BlockSize < 1 || e.BlockSize%h.BlockTokens != 0:
-		return "block_size"
-	case len(e.Tokens) != len(e.Hashes)*e.BlockSize:
-		return "tokens"
+	case s.groups.Pass(e):
+		return "cache_kind"
+	case Elsewhere(e):
+		return s.copied(e)
 	}
-	parts := uint32(e.BlockSize / h.BlockTokens)
-	if s.parts != parts {
-		s.clear()
-		s.parts = parts
+	parts, skipped := s.groups.Parts(h, e)
+	if skipped != "" {
+		return skipped
 	}
-	parent := h.Root(e.LoRA)
+	parent, depth := h.Root(e.LoRA), uint32(0)
 	if e.HasParent {
-		known, ok := s.blocks[engineBlock{e.Parent, parts - 1}]
+		known, ok := s.blocks[engineBlock{e.Parent, uint32(parts - 1)}]
 		if !ok {
 			return "parent"
 		}
-		parent = known.key
+		parent, depth = known.key, known.depth+1
 	}
 	s.index.adapters.note(e.LoRA)
 	tier := s.index.tier(e.Medium)
-	for i, hash := range e.Hashes {
-		var extra []string
-		if len(e.Extra) > 0 {
-			extra = without(e.Extra[i], e.LoRA)
-		}
-		// To which part of the block they belong is not told.
-		if len(extra) > 0 && parts > 1 {
-			return "extra_keys"
-		}
-		for part := range parts {
-			from := i*e.BlockSize + int(part)*h.BlockTokens
-			parent = h.Block(parent, e.Tokens[from:from+h.BlockTokens], extra)
-			if !s.put(engineBlock{hash, part}, parent, tier) {
-				return "capacity"
-			}
+	s.keys, skipped = h.Stored(s.keys[:0], e, parent)
+	for i, key := range s.keys {
+		if !s.put(engineBlock{e.Hashes[i/parts], uint32(i % parts)}, key, depth+uint32(i), tier) {
+			return "capacity"
 		}
 	}
-	return ""
+	return skipped
 }
 
-// without is the texts but for one of them: an adapter's name stands in the event besides, and counts once.
-func without(texts []string, lora string) []string {
-	if lora == "" || !slices.Contains(texts, lora) {
-		return texts
+// copied notes that blocks are in another tier, too. It gives the reason when it does not know all of them.
+func (s *Server) copied(e *kvevents.Event) (skipped string) {
+	if s.groups.Passed(e) {
+		return "cache_kind"
 	}
-	return slices.DeleteFunc(texts, func(text string) bool { return text == lora })
+	tier := s.index.tier(e.Medium)
+	for _, hash := range e.Hashes {
+		for part := range max(s.groups.PerBlock(), 1) {
+			block := engineBlock{hash, uint32(part)}
+			known, ok := s.blocks[block]
+			if !ok {
+				skipped = "tokens"
+				break
+			}
+			s.put(block, known.key, known.depth, tier)
+		}
+	}
+	return skipped
 }
 
 // put notes a block. False: there is no room.
-func (s *Server) put(block engineBlock, key uint64, tier uint8) bool {
+func (s *Server) put(block engineBlock, key uint64, depth uint32, tier uint8) bool {
 	known, ok := s.blocks[block]
 	if ok && known.key == key && known.tiers&tier != 0 {
 		return true
@@ -201,39 +212,49 @@ func (s *Server) put(block engineBlock, key uint64, tier uint8) bool {
 		known, ok = record{}, false
 	}
 	if !ok {
-		if s.index.pairs.Add(1) > s.index.capacity {
-			s.index.pairs.Add(-1)
+		if s.counted(1) > s.index.capacity {
+			s.counted(-1)
 			return false
 		}
-		s.index.metrics.admitted()
+		s.index.metrics.Admitted(1)
 	}
-	s.blocks[block] = record{key, known.tiers | tier}
-	s.index.shard(key).change(key, s.ordinal, func(h *holder) { h.tiers |= tier })
+	s.blocks[block] = record{key, depth, known.tiers | tier}
+	s.peak = max(s.peak, len(s.blocks))
+	s.index.change(key, s.ordinal, func(h *holder) { h.tiers |= tier })
 	return true
+}
+
+// counted notes that the server has so many blocks more, and tells how many all have.
+func (s *Server) counted(n int) (all int64) {
+	s.count.Add(int64(n))
+	if s.index.budget != nil {
+		s.index.budget.used.Add(int64(n) * pairCost)
+	}
+	return s.index.pairs.Add(int64(n))
 }
 
 // take notes that a block is no longer in some tiers.
 func (s *Server) take(block engineBlock, known record, tiers uint8) (evicted bool) {
-	s.index.shard(known.key).change(known.key, s.ordinal, func(h *holder) { h.tiers &^= tiers })
+	s.index.change(known.key, s.ordinal, func(h *holder) { h.tiers &^= tiers })
 	if known.tiers &^= tiers; known.tiers != 0 {
 		s.blocks[block] = known
 		return false
 	}
 	delete(s.blocks, block)
-	s.index.pairs.Add(-1)
-	s.index.metrics.evicted(1)
+	s.counted(-1)
+	s.index.metrics.Evicted(1)
 	return true
 }
 
 func (s *Server) remove(e *kvevents.Event) {
-	if s.passed&groupBit(e.Group) != 0 {
+	if s.groups.Passed(e) {
 		s.index.metrics.Events.SkippedRemoval("", "cache_kind")
 		return
 	}
 	tier := s.index.tier(e.Medium)
 	for _, hash := range e.Hashes {
-		for part := range s.parts {
-			block := engineBlock{hash, part}
+		for part := range s.groups.PerBlock() {
+			block := engineBlock{hash, uint32(part)}
 			if known, ok := s.blocks[block]; ok {
 				s.index.metrics.removed(s.take(block, known, tier))
 			}

@@ -24,14 +24,18 @@ type shard struct {
 	blocks map[uint64]holders
 	lists  [][]holder
 	free   []uint32
+	listed int      // bytes of the lists
+	peak   int      // the most blocks since the map was made
+	marks  *touched // nil: nobody wants to know
 
-	_ [24]byte // keeps the locks of neighbours out of one cache line
+	_ [56]byte // keeps the locks of neighbours out of one cache line
 }
 
-// change has f change how a server holds a block.
-func (s *shard) change(key uint64, server uint16, f func(*holder)) {
+// change has f change how a server holds a block. It tells how many bytes that costs.
+func (s *shard) change(key uint64, server uint16, f func(*holder)) (bytes int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	before := s.bytes()
 	at, known := s.blocks[key]
 	place := s.find(&at, server+1)
 	if place == nil {
@@ -52,6 +56,8 @@ func (s *shard) change(key uint64, server uint16, f func(*holder)) {
 	case known:
 		delete(s.blocks, key)
 	}
+	s.compact()
+	return s.bytes() - before
 }
 
 // find gives the place of a server (its ordinal plus one; 0: a free one), nil when it has none.
@@ -83,11 +89,14 @@ func (s *shard) add(at *holders) *holder {
 			s.free = s.free[:n-1]
 		} else {
 			s.lists = append(s.lists, nil)
+			s.listed += listCost
 			at.more = uint32(len(s.lists))
 		}
 	}
 	list := &s.lists[at.more-1]
+	room := cap(*list)
 	*list = append(*list, holder{})
+	s.listed += (cap(*list) - room) * holderSize
 	return &(*list)[len(*list)-1]
 }
 
@@ -104,6 +113,7 @@ func (s *shard) shrink(at *holders) {
 		s.lists[at.more-1] = list
 		return
 	}
+	s.listed -= cap(list) * holderSize
 	s.lists[at.more-1] = nil
 	s.free = append(s.free, at.more)
 	at.more = 0
@@ -116,6 +126,9 @@ func (s *shard) advance(key uint64, before int32, tick uint32, weights *[256]flo
 	at, ok := s.blocks[key]
 	if !ok {
 		return false
+	}
+	if s.marks != nil {
+		s.marks.mark(key)
 	}
 	step := func(list []holder) {
 		for _, h := range list {

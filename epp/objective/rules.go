@@ -128,6 +128,15 @@ func (r *Rules) Priority(pool, objective string) (priority int, known bool) {
 	return priority, known
 }
 
+// Rewrites tells whether there is any rule for the models of a pool's requests.
+func (r *Rules) Rewrites(pool string) bool {
+	if r == nil {
+		return false
+	}
+	p := r.pools[pool]
+	return p != nil && (p.any != nil || len(p.exact) > 0)
+}
+
 // Rewrite gives the model that a request for a model is to be sent to, drawn by weight, and the name of the object that says
 // so. A rule that names the model has the say, then one for any model; among those the one of the oldest object.
 func (r *Rules) Rewrite(pool, model string) (rewriteName, target string, ok bool) {

@@ -213,6 +213,9 @@ func TestModels(t *testing.T) {
 		if got := slices.Collect(c.rules.Models(c.pool)); !slices.Equal(got, c.want) {
 			t.Errorf("models of %s are %v, want %v", c.pool, got, c.want)
 		}
+		if got := c.rules.Rewrites(c.pool); got != (len(c.want) > 0) {
+			t.Errorf("models of %s are rewritten: %v", c.pool, got)
+		}
 	}
 }
 
@@ -223,6 +226,7 @@ func TestLookupsAllocateNothing(t *testing.T) {
 		r.Rewrite(pool1, "model-7")
 		r.Rewrite(pool1, "other")
 		r.Rewrite(pool2, "other")
+		r.Rewrites(pool1)
 		(*Rules)(nil).Rewrite(pool1, "m")
 	}); n != 0 {
 		t.Errorf("%g allocations", n)

@@ -26,13 +26,13 @@ import (
 	infv1 "sigs.k8s.io/gateway-api-inference-extension/api/v1"
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
 
+	"github.com/switchyard/switchyard/internal/identity"
 	"github.com/switchyard/switchyard/internal/pipeline"
 	"github.com/switchyard/switchyard/internal/source"
 	"github.com/switchyard/switchyard/internal/source/kube"
 	"github.com/switchyard/switchyard/internal/source/llmd"
 	"github.com/switchyard/switchyard/internal/stack"
 	"github.com/switchyard/switchyard/internal/status"
-	"github.com/switchyard/switchyard/proxyfleet/identity"
 	"github.com/switchyard/switchyard/proxyfleet/kubernetes"
 	"github.com/switchyard/switchyard/translate/gatewayapi"
 )
@@ -86,7 +86,7 @@ func New(ctx context.Context, opts Options) (*Cluster, error) {
 		return nil, err
 	}
 	if c.ca, err = identity.NewAuthority(ctx, identity.AuthorityOptions{
-		Client: writer, Namespace: opts.Service.Namespace, DNSNames: c.dnsNames(), Log: opts.Log,
+		Client: writer, Secret: source.Key{Namespace: opts.Service.Namespace, Name: identity.CASecret}, DNSNames: c.dnsNames(), Log: opts.Log,
 	}); err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@ package e2e
 import (
 	"fmt"
 	"net/http"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -47,8 +46,9 @@ schedulingProfiles:
 		}
 	}
 	eventually(t, 5*time.Second, "nothing is in flight", func() bool { return w.inFlight() == 0 })
-	// The trailers of whole answers do not reach the picker here, those of streamed ones do.
-	if page := w.metrics(); !regexp.MustCompile(`llm_d_epp_request_output_tokens_count\{[^}]*\} 25\n`).MatchString(page) {
-		t.Error("the usage of 25 streamed answers was not read from the trailers")
+	// All 30 whole answers tell their usage, and the 25 streamed ones that were asked to. No body of a streamed one was shown for it.
+	eventually(t, 5*time.Second, "the usage of 55 answers is known", func() bool { return w.counted().answers == 55 })
+	if n := w.counted().shown; n != 30 {
+		t.Errorf("the bodies of %g answers were shown to the picker, want 30", n)
 	}
 }

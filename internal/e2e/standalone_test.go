@@ -57,6 +57,20 @@ func (s *standalone) start() {
 	})
 }
 
+// picked waits until both proxies have picks: each finds by itself that the picker is there, and a new connection goes to either.
+func (s *standalone) picked(within time.Duration) {
+	s.w.t.Helper()
+	eventually(s.w.t, within, "requests are picked for, whichever proxy has them", func() bool {
+		for range 12 {
+			r := s.w.post("/v1/chat/completions", chat("hello", false, 1))
+			if r.status != http.StatusOK || s.w.access.line(s.w.t, r.headers.Get("x-request-id")).Picked == "" {
+				return false
+			}
+		}
+		return true
+	})
+}
+
 // expectPicks sends requests that are to be served where the picker said.
 func (s *standalone) expectPicks() {
 	s.w.t.Helper()
@@ -92,7 +106,7 @@ func TestStandalone(t *testing.T) {
 			w := s.w
 			s.start()
 			w.startFleet(netip.MustParseAddrPort(onLoopback(s.xds)), 2, 1)
-			w.picked(10 * time.Second)
+			s.picked(10 * time.Second)
 			s.expectPicks()
 
 			s.process.kill()
@@ -105,7 +119,7 @@ func TestStandalone(t *testing.T) {
 			}
 
 			s.start()
-			w.picked(pickerBack + pickerSlack)
+			s.picked(pickerBack + pickerSlack)
 			s.expectPicks()
 			eventually(t, 20*time.Second, "both proxies are back", func() bool { return syncedProxies(s.pages) == 2 })
 

@@ -43,6 +43,7 @@ var forbidden = map[string][]string{
 	"epp/command": {"proxyfleet", "internal/cluster", "internal/stack", "cmd"},
 	// It runs in the picker's process, and so must need no more than that.
 	"internal/standalone": {"proxyfleet", "internal/cluster", "internal/stack", "epp/command", "internal/source/kube", "k8s.io/client-go", "cmd"},
+	"internal/identity":   {"translate", "xds", "epp", "proxyfleet", "internal/pipeline", "cmd"},
 	"proxyfleet":          {"translate/gatewayapi", "translate/envoy", "xds", "epp", "internal/pipeline", "cmd"},
 	"internal/status":     {"translate/envoy", "xds", "epp", "proxyfleet", "internal/pipeline", "cmd"},
 	"internal/sim":        {"translate", "xds", "epp", "proxyfleet", "internal/source", "internal/pipeline", "cmd"},

@@ -19,15 +19,16 @@ func (s *Showcase) Burst(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	name := s.opts.Model
-	if name == "" {
-		if name, err = firstModel(ctx, t); err != nil {
+	asked := servedModel{ID: s.opts.Model}
+	if asked.ID == "" {
+		if asked, err = firstModel(ctx, t); err != nil {
 			return err
 		}
+		s.listed = asked.ID
 	}
 	report, err := burst.Run(ctx, burst.Options{
-		Targets: []string{t.base}, Host: t.host, Path: t.path, Model: name,
-		Groups: 4, PerGroup: 4,
+		Targets: []string{t.base}, Host: t.host, Path: t.path, Model: asked.ID,
+		Groups: 4, PerGroup: 4, PromptTokens: asked.prompt(),
 		WhichProxy:    func(id string) string { return s.access.find(id).proxy },
 		WhichEndpoint: func(id string) string { return s.access.find(id).Served },
 	})
@@ -50,35 +51,50 @@ func (s *Showcase) expect() burst.Expect {
 	return e
 }
 
+// servedModel is an entry of /v1/models.
+type servedModel struct {
+	ID     string `json:"id"`
+	MaxLen int    `json:"max_model_len"` // in tokens; 0: not told
+}
+
+// prompt is the length in tokens of four bytes that conversations begin with; 0 means the burst's own. A small model takes less of them,
+// and its tokenizer may need more tokens for as many bytes.
+func (m servedModel) prompt() int {
+	const usual = 2000
+	if m.MaxLen <= 0 || m.MaxLen/8 >= usual {
+		return 0
+	}
+	return max(m.MaxLen/8, 1)
+}
+
 // firstModel asks the gateway which models there are.
-func firstModel(ctx context.Context, t target) (string, error) {
+func firstModel(ctx context.Context, t target) (servedModel, error) {
+	var none servedModel
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.base+"/v1/models", nil)
 	if err != nil {
-		return "", fmt.Errorf("asking for the models: %w", err)
+		return none, fmt.Errorf("asking for the models: %w", err)
 	}
 	if t.host != "" {
 		req.Host = t.host
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return "", fmt.Errorf("asking for the models: %w", err)
+		return none, fmt.Errorf("asking for the models: %w", err)
 	}
 	defer resp.Body.Close()
 	var list struct {
-		Data []struct {
-			ID string `json:"id"`
-		} `json:"data"`
+		Data []servedModel `json:"data"`
 	}
 	if resp.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("asking for the models: %s%s answered %s; name one with --model", t.base, "/v1/models", resp.Status)
+		return none, fmt.Errorf("asking for the models: %s%s answered %s; name one with --model", t.base, "/v1/models", resp.Status)
 	}
 	if err := json.NewDecoder(resp.Body).Decode(&list); err != nil {
-		return "", fmt.Errorf("reading the list of models: %w; name one with --model", err)
+		return none, fmt.Errorf("reading the list of models: %w; name one with --model", err)
 	}
 	if len(list.Data) == 0 {
-		return "", errors.New("the model servers list no model; name one with --model")
+		return none, errors.New("the model servers list no model; name one with --model")
 	}
-	return list.Data[0].ID, nil
+	return list.Data[0], nil
 }
 
 // accessLog keeps what the proxies said of each of the last requests.

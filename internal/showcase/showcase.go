@@ -6,6 +6,7 @@
 package showcase
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,6 +51,7 @@ type Showcase struct {
 	Gateways   []*model.Gateway
 
 	opts   Options
+	listed string // the model that the servers name, when none was given
 	access *accessLog
 	fleets []*local.Fleet
 	stop   context.CancelFunc // of the simulators
@@ -203,7 +205,7 @@ func (s *Showcase) modelOr(otherwise string) string {
 	if len(s.Simulators) > 0 {
 		return s.Simulators[0].Model
 	}
-	return otherwise
+	return cmp.Or(s.listed, otherwise)
 }
 
 // WorkDir makes a folder for a run and gives the function that removes it.

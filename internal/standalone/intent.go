@@ -27,6 +27,8 @@ type Intent struct {
 	Pickers []netip.AddrPort
 	// PickerPods, when not nil, are asked instead.
 	PickerPods *PickerPods
+	// SpreadPickers has proxies ask all pickers that are ready, by least request, instead of the first or oldest alone.
+	SpreadPickers bool
 	// PickerTLS is whether pickers speak TLS, with whatever certificate.
 	PickerTLS bool
 }
@@ -41,7 +43,7 @@ type MadePool struct {
 	AppProtocol infv1.AppProtocol
 }
 
-// PickerPods are the pods of one namespace that have these labels. Proxies ask the oldest that is ready.
+// PickerPods are the pods of one namespace that have these labels. Proxies ask the oldest that is ready, unless they spread.
 type PickerPods struct {
 	Namespace string
 	Labels    labels.Selector
@@ -52,7 +54,7 @@ type PickerPods struct {
 func (i *Intent) translation() translate.Options {
 	var out translate.Options
 	out.Envoy.BindAddress = i.Listen.Addr().String()
-	out.Envoy.Pickers, out.Envoy.PickerTLS = i.Pickers, i.PickerTLS
+	out.Envoy.Pickers, out.Envoy.SpreadPickers, out.Envoy.PickerTLS = i.Pickers, i.SpreadPickers, i.PickerTLS
 	if i.PickerPods != nil {
 		out.Objects.Picker = gatewayapi.ServicePort{Service: i.PickerPods.service(), Port: int32(i.PickerPods.Port)}
 	}

@@ -107,6 +107,20 @@ func (c *compiled) pickers() []string {
 	return out
 }
 
+// priorities are those of the pickers.
+func (c *compiled) priorities() []uint32 {
+	c.t.Helper()
+	var assignment endpointv3.ClusterLoadAssignment
+	c.read(resource.EndpointType, "epp", &assignment)
+	var out []uint32
+	for _, locality := range assignment.Endpoints {
+		for range locality.LbEndpoints {
+			out = append(out, locality.Priority)
+		}
+	}
+	return out
+}
+
 func (c *compiled) endpoints() []string {
 	out := make([]string, len(c.backend.Endpoints))
 	for n, e := range c.backend.Endpoints {
@@ -234,6 +248,14 @@ func TestPickersBySelector(t *testing.T) {
 			t.Errorf("%s: pickers %q", name, got)
 		}
 		c.expectEndpoints("10.0.0.1:8000", "10.0.0.1:8001")
+	}
+	if got := compile(t, followed, followed.objects(in)).priorities(); !slices.Equal(got, []uint32{0, 1, 2}) {
+		t.Errorf("the oldest is not asked alone: priorities %v", got)
+	}
+	spread := followed
+	spread.SpreadPickers = true
+	if got := compile(t, spread, spread.objects(in)).priorities(); !slices.Equal(got, []uint32{0, 0, 0}) {
+		t.Errorf("they do not spread: priorities %v", got)
 	}
 	none := compile(t, followed, followed.objects(&source.Objects{InferencePools: in.InferencePools}))
 	if got := none.pickers(); len(got) != 0 {

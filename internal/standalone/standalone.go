@@ -13,9 +13,11 @@ import (
 	"net/http"
 	"time"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 
 	"github.com/switchyard/switchyard/epp/datalayer"
 	"github.com/switchyard/switchyard/internal/pipeline"
@@ -28,17 +30,21 @@ const farewell = time.Second
 
 // Options of a Plane.
 type Options struct {
-	Intent   Intent
-	Registry prometheus.Registerer // nil: without metrics
-	Log      *slog.Logger          // default slog.Default()
+	Intent Intent
+	// Credentials are those of the xDS server; nil is plaintext. Authorize says who may have the view, with nil everybody.
+	Credentials credentials.TransportCredentials
+	Authorize   func(context.Context, *corev3.Node) error
+	Registry    prometheus.Registerer // nil: without metrics
+	Log         *slog.Logger          // default slog.Default()
 }
 
 // Plane is the control plane beside a picker. Make one with New, tell it what the picker sees, and give it a goroutine with Run.
 type Plane struct {
-	intent   Intent
-	store    *source.Store
-	pipeline *pipeline.Pipeline
-	views    *xds.Server
+	intent      Intent
+	credentials credentials.TransportCredentials
+	store       *source.Store
+	pipeline    *pipeline.Pipeline
+	views       *xds.Server
 }
 
 // New makes a Plane that does nothing yet.
@@ -46,8 +52,9 @@ func New(options Options) *Plane {
 	if options.Log == nil {
 		options.Log = slog.Default()
 	}
-	p := &Plane{intent: options.Intent, store: source.NewStore()}
+	p := &Plane{intent: options.Intent, credentials: options.Credentials, store: source.NewStore()}
 	p.views = xds.New(xds.Options{
+		Authorize:   options.Authorize,
 		Logger:      options.Log,
 		Registerer:  options.Registry,
 		OnRejection: func(r xds.Rejection) { p.pipeline.Reject(r) },
@@ -79,9 +86,13 @@ func (p *Plane) Ready() bool {
 // DebugHandler shows what proxies have.
 func (p *Plane) DebugHandler() http.Handler { return p.views.DebugHandler() }
 
-// Run serves xDS in plaintext until ctx ends, and closes the listener. Proxies keep what they have.
+// Run serves xDS until ctx ends, and closes the listener. Proxies keep what they have.
 func (p *Plane) Run(ctx context.Context, l net.Listener) error {
-	server := xds.GRPCServer()
+	var secured []grpc.ServerOption
+	if p.credentials != nil {
+		secured = append(secured, grpc.Creds(p.credentials))
+	}
+	server := xds.GRPCServer(secured...)
 	p.views.Register(server)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return p.pipeline.Run(ctx) })

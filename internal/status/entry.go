@@ -20,6 +20,8 @@ const (
 	// The pause after an attempt that failed, doubled with each.
 	firstRetry   = 50 * time.Millisecond
 	longestRetry = 30 * time.Second
+	// lackingRetry is the pause where a role may lack the right to write, and does.
+	lackingRetry = 10 * time.Minute
 
 	// memory is how long what the API server said is kept when the source brings nothing newer.
 	memory = time.Minute

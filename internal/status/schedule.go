@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -27,6 +28,7 @@ type schedule struct {
 	metrics    *metrics
 	log        *slog.Logger
 	limiter    *rate.Limiter
+	lacking    *sync.Once // of telling that the role does not allow to write; nil: that is wrong
 
 	want    *want
 	entries []map[source.Key]*entry // by kind
@@ -270,6 +272,14 @@ func (s *schedule) reject(r result, o outcome, now time.Time) {
 	if o == conflict && !r.reads() {
 		e.stale = r.before.GetResourceVersion()
 		s.log.Debug("status is not written: the object has changed", "kind", e.kind.name(), "object", e.key.String())
+		return
+	}
+	if s.lacking != nil && apierrors.IsForbidden(r.err) {
+		e.retry = now.Add(lackingRetry)
+		s.lacking.Do(func() {
+			s.log.Info("statuses are not written: the role does not allow it; allow patch of the status of these kinds, if they are wanted",
+				"kind", e.kind.name(), "error", r.err)
+		})
 		return
 	}
 	what := "status cannot be written"

@@ -24,6 +24,9 @@ type Options struct {
 	Controller string                // the name that our entries carry; default gatewayapi.ControllerName
 	Registerer prometheus.Registerer // nil: metrics are not registered
 	Log        *slog.Logger          // default slog.Default()
+	// RoleMayLack tells that a role which does not allow to write is nothing wrong: it is told once, at info, and an object is tried
+	// again when its spec changes or ten minutes later.
+	RoleMayLack bool
 }
 
 // Writer writes statuses. Make one with New, tell it with Want, and give it a goroutine with Run while this
@@ -32,6 +35,7 @@ type Writer struct {
 	opts    Options
 	metrics *metrics
 	running atomic.Bool
+	lacking sync.Once     // a role was found lacking
 	ready   chan struct{} // wakes Run when there is a newer want
 
 	mu     sync.Mutex
@@ -90,6 +94,9 @@ func (w *Writer) Run(ctx context.Context) error {
 	defer w.running.Store(false)
 	w.wake()
 	s := newSchedule(w.opts.Controller, w.metrics, w.opts.Log)
+	if w.opts.RoleMayLack {
+		s.lacking = &w.lacking
+	}
 	results := make(chan result, maxInFlight)
 	defer func() {
 		for range s.flying {

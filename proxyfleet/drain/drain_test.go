@@ -61,6 +61,7 @@ type envoy struct {
 	requests int
 	asked    []string
 	at       []time.Time
+	late     bool          // one more request comes when the listeners close
 	looked   chan struct{} // told of each look at the counters
 }
 
@@ -83,6 +84,9 @@ func (e *envoy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		_, _ = fmt.Fprintf(w, "http.http/80.downstream_rq_active: %d\nhttp.http/80.downstream_cx_active: %d\nlistener.x.downstream_cx_active: %d\n", e.requests, e.requests, e.requests)
 		return
+	}
+	if e.late && r.Method+" "+r.URL.RequestURI() == closes {
+		e.requests++
 	}
 	e.asked, e.at = append(e.asked, r.Method+" "+r.URL.RequestURI()), append(e.at, time.Now())
 	_, _ = io.WriteString(w, "OK\n")
@@ -137,6 +141,26 @@ func TestPodServesUntilNothingIsOpen(t *testing.T) {
 		t.Error(err)
 	}
 	e.check(t, fail, gentle, closes)
+}
+
+// A request that comes on a connection which was idle when the listeners closed is waited for as others were.
+func TestPodWaitsForTheLastRequest(t *testing.T) {
+	e, admin := newEnvoy(t, 0)
+	e.late = true
+	done := make(chan error, 1)
+	go func() {
+		done <- Pod(context.Background(), PodOptions{Admin: admin, Settle: time.Millisecond, Limit: time.Minute, Idle: time.Millisecond, Log: quiet})
+	}()
+	select {
+	case err := <-done:
+		t.Fatalf("ended before the request: %v", err)
+	case <-time.After(1500 * time.Millisecond):
+	}
+	e.check(t, fail, gentle, closes)
+	e.end()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
 }
 
 func TestPodIsBounded(t *testing.T) {

@@ -19,11 +19,17 @@ type PodOptions struct {
 	Settle time.Duration
 	// Limit bounds how long open requests are waited for after that.
 	Limit time.Duration
-	Log   *slog.Logger // default slog.Default()
+	// Idle is how long connections without a request are left to their clients, each of which may send its next request
+	// until the process has really ended; default DefaultIdle.
+	Idle time.Duration
+	Log  *slog.Logger // default slog.Default()
 }
 
 // DefaultSettle covers the way from a pod's deletion over its EndpointSlice to every node's kube-proxy.
 const DefaultSettle = 5 * time.Second
+
+// DefaultIdle is longer than clients that send one request after the other take for the way from an answer to the next request.
+const DefaultIdle = 2 * time.Second
 
 // podPoll is the pause between two looks at a proxy that may have minutes of streams to wait for.
 const podPoll = 200 * time.Millisecond
@@ -38,6 +44,9 @@ const podPoll = 200 * time.Millisecond
 func Pod(ctx context.Context, o PodOptions) error {
 	if o.Settle == 0 {
 		o.Settle = DefaultSettle
+	}
+	if o.Idle == 0 {
+		o.Idle = DefaultIdle
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()
@@ -56,14 +65,19 @@ func Pod(ctx context.Context, o PodOptions) error {
 	if _, err := o.Admin.Request(ctx, http.MethodPost, "/drain_listeners?graceful"); err != nil {
 		return err
 	}
-	limited, cancel := context.WithTimeout(ctx, o.Limit)
+	end := time.Now().Add(o.Limit)
+	limited, cancel := context.WithDeadline(ctx, end)
 	defer cancel()
-	err := waitQuiet(limited, o.Admin, podPoll, nil)
+	err := waitQuiet(limited, o.Admin, podPoll, o.Idle, nil)
 	if err != nil && limited.Err() == nil {
 		return err
 	}
-	// What is accepted in the last moment is still answered.
-	last, cancelLast := context.WithTimeout(ctx, time.Second)
+	// What is accepted in the last moment is still answered, for as long as the others were waited for.
+	moment := time.Now().Add(time.Second)
+	if moment.Before(end) {
+		moment = end
+	}
+	last, cancelLast := context.WithDeadline(ctx, moment)
 	defer cancelLast()
 	if closeErr := o.Admin.CloseListeners(last); closeErr != nil {
 		return errors.Join(err, closeErr)
@@ -71,7 +85,7 @@ func Pod(ctx context.Context, o PodOptions) error {
 	if err != nil {
 		return fmt.Errorf("after %s: %w", o.Limit, err)
 	}
-	return waitQuiet(last, o.Admin, pollEvery, nil)
+	return waitQuiet(last, o.Admin, pollEvery, o.Idle, nil)
 }
 
 // notServing tells whether nobody listens on the admin address.

@@ -10,7 +10,7 @@ import (
 const (
 	// pollEvery is the pause between two looks at a condition that Envoy does not report by itself.
 	pollEvery = 20 * time.Millisecond
-	// idleFor is how long connections without a request are left to their clients before they are closed.
+	// idleFor is how long connections without a request are left to their clients where others serve the port already.
 	idleFor = 250 * time.Millisecond
 )
 
@@ -34,11 +34,11 @@ func Now(ctx context.Context, a Admin, exited <-chan struct{}) error {
 	if err := a.FailReadiness(ctx); err != nil {
 		return err
 	}
-	return waitQuiet(ctx, a, pollEvery, exited)
+	return waitQuiet(ctx, a, pollEvery, idleFor, exited)
 }
 
-// waitQuiet returns when nothing is served and the connections are closed or have been idle for idleFor.
-func waitQuiet(ctx context.Context, a Admin, every time.Duration, exited <-chan struct{}) error {
+// waitQuiet returns when nothing is served and the connections are closed or have been idle for so long.
+func waitQuiet(ctx context.Context, a Admin, every, idle time.Duration, exited <-chan struct{}) error {
 	busy := time.Now()
 	for {
 		w, err := a.OpenWork(ctx)
@@ -48,7 +48,7 @@ func waitQuiet(ctx context.Context, a Admin, every time.Duration, exited <-chan 
 		switch {
 		case w.Busy():
 			busy = time.Now()
-		case w.Connections == 0, time.Since(busy) >= idleFor:
+		case w.Connections == 0, time.Since(busy) >= idle:
 			return nil
 		}
 		if err := pause(ctx, every, exited); err != nil {

@@ -9,8 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/switchyard/switchyard/proxyfleet"
-	"github.com/switchyard/switchyard/proxyfleet/identity"
+	"github.com/switchyard/switchyard/internal/identity"
 	"github.com/switchyard/switchyard/translate/model"
 )
 
@@ -34,7 +33,7 @@ func (t *term) keepIdentity(ctx context.Context, w wanted, s *state) (time.Durat
 	if err != nil {
 		return 0, err
 	}
-	pair := pairOf(live.(*corev1.Secret))
+	pair := identity.ReadPair(live.(*corev1.Secret).Data)
 	if t.opts.CA().CheckFleet(pair, w.key, t.opts.Clock.Now()) == nil {
 		s.mu.Lock()
 		s.renewAt = identity.RenewAt(pair)
@@ -65,7 +64,7 @@ func (t *term) renewIdentity(ctx context.Context, meta metav1.ObjectMeta, w want
 	}
 	pair, reason := identity.Pair{}, "it has none"
 	if live != nil {
-		pair, reason = pairOf(live.(*corev1.Secret)), ""
+		pair, reason = identity.ReadPair(live.(*corev1.Secret).Data), ""
 		if err := ca.CheckFleet(pair, w.key, now); err != nil {
 			reason = err.Error()
 		}
@@ -111,14 +110,6 @@ func secretOf(meta metav1.ObjectMeta, pair identity.Pair) *corev1.Secret {
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
 		ObjectMeta: meta,
 		Type:       corev1.SecretTypeTLS,
-		Data: map[string][]byte{
-			proxyfleet.CertificateFile: pair.Certificate, proxyfleet.KeyFile: pair.Key, proxyfleet.CAFile: pair.CA,
-		},
-	}
-}
-
-func pairOf(s *corev1.Secret) identity.Pair {
-	return identity.Pair{
-		Certificate: s.Data[proxyfleet.CertificateFile], Key: s.Data[proxyfleet.KeyFile], CA: s.Data[proxyfleet.CAFile],
+		Data:       pair.Data(),
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/switchyard/switchyard/internal/identity"
 	"github.com/switchyard/switchyard/internal/source"
-	"github.com/switchyard/switchyard/proxyfleet/identity"
 	"github.com/switchyard/switchyard/translate/model"
 )
 

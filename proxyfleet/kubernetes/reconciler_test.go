@@ -29,8 +29,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
 
+	"github.com/switchyard/switchyard/internal/identity"
 	"github.com/switchyard/switchyard/internal/source"
-	"github.com/switchyard/switchyard/proxyfleet/identity"
 	"github.com/switchyard/switchyard/translate/model"
 )
 
@@ -450,7 +450,7 @@ func TestCertificates(t *testing.T) {
 	writes := b.settled("gw", "Service")
 	pair := func() identity.Pair {
 		s, _ := get(b, "gw", &corev1.Secret{})
-		return pairOf(s)
+		return identity.ReadPair(s.Data)
 	}
 	valid := func() bool {
 		return b.ca.CheckFleet(pair(), source.Key{Namespace: "team", Name: "gw"}, b.clock.Now()) == nil

@@ -38,6 +38,8 @@ type Options struct {
 	// Pickers are the addresses of the embedded endpoint picker's replicas, in order of preference: the first that
 	// is healthy is asked. One replica sees all requests and so knows best what the model servers hold.
 	Pickers []netip.AddrPort
+	// SpreadPickers asks all of them that are healthy, by least request, instead: replicas that need not know what others picked.
+	SpreadPickers bool
 	// PickerTLS asks them over TLS, whatever their certificate, and not in plaintext.
 	PickerTLS bool
 	// MaxRequestBytes is the largest request body that a pool accepts; a larger one is answered 413.

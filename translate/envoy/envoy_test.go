@@ -171,6 +171,9 @@ func TestPoolRoutesSplitByUpgradeAndContentLength(t *testing.T) {
 	if long.GetStart() != DefaultMatchBytes+partialMargin || long.GetEnd() != DefaultMaxRequestBytes+1 {
 		t.Errorf("long is %d to %d", long.GetStart(), long.GetEnd())
 	}
+	if !excludes(routes[1], "x-llm-d-model-name-rewrite") || !excludes(routes[1], "x-gateway-model-name-rewrite") {
+		t.Error("a long request whose model is rewritten by header is sent to the picker in part")
+	}
 	if got := routes[1].GetRequestBodyBufferLimit().GetValue(); got != DefaultMatchBytes {
 		t.Errorf("a long request is buffered up to %d bytes, want %d", got, DefaultMatchBytes)
 	}
@@ -179,6 +182,25 @@ func TestPoolRoutesSplitByUpgradeAndContentLength(t *testing.T) {
 	}
 	if got := routes[3].GetRequestBodyBufferLimit().GetValue(); got != DefaultMaxRequestBytes {
 		t.Errorf("other requests are buffered up to %d bytes, want %d", got, DefaultMaxRequestBytes)
+	}
+}
+
+// excludes tells whether a route is not for requests with a header.
+func excludes(route *routev3.Route, header string) bool {
+	return slices.ContainsFunc(route.GetMatch().GetHeaders(), func(m *routev3.HeaderMatcher) bool {
+		absent, ok := m.GetHeaderMatchSpecifier().(*routev3.HeaderMatcher_PresentMatch)
+		return m.GetName() == header && ok && !absent.PresentMatch
+	})
+}
+
+// TestPoolsWithRewritesSendLongBodiesWhole: the name of the model may be at their end. Nothing else is different.
+func TestPoolsWithRewritesSendLongBodiesWhole(t *testing.T) {
+	gw := testGateway(forward("b", "pool/shop/ours"))
+	usual := routesOf(t, build(t, gw))
+	gw.Backends["pool/shop/ours"].Pool.Rewritten = true
+	got, want := routesOf(t, build(t, gw)), slices.Delete(usual, 1, 2)
+	if !slices.EqualFunc(got, want, func(a, b *routev3.Route) bool { return proto.Equal(a, b) }) {
+		t.Errorf("routes %v, want %v", got, want)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 
 	mutationrulesv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	aiv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ai_protocol_manager/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
 	faultv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/fault/v3"
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
@@ -61,11 +60,7 @@ func (b *builder) httpFilters() []*hcmv3.HttpFilter {
 	return []*hcmv3.HttpFilter{
 		b.disabledFilter(faultFilter, &faultv3.HTTPFault{}),
 		b.disabledFilter(extProcFilter, b.externalProcessor()),
-		b.disabledFilter(usageFilter, &aiv3.AiProtocolManager{
-			ResponseHandling: &aiv3.ResponseHandling{TokenUsage: &aiv3.TokenUsageExtraction{
-				UsageSignal: aiv3.TokenUsageExtraction_SYNTHESIZE_TRAILERS,
-			}},
-		}),
+		b.disabledFilter(usageFilter, b.countTokens()),
 		{
 			Name: routerFilter,
 			ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: b.pack(&routerv3.Router{
@@ -87,8 +82,12 @@ func (b *builder) disabledFilter(name string, config proto.Message) *hcmv3.HttpF
 // pick: whether a pool then serves or refuses is decided by the pool's cluster (pool.go), so that a picker
 // that dies in the middle of an answer never takes the answer with it, whatever the pool's failure mode.
 func (b *builder) externalProcessor() *extprocv3.ExternalProcessor {
+	picker := pickerService(embeddedPicker)
+	// The picker may ask for an answer: the filter behind this one stays away from it then. Told here and not by routes, so that it is
+	// never said of other filters.
+	picker.InitialMetadata = []*corev3.HeaderValue{{Key: "x-switchyard-answer", Value: "on-request"}}
 	return &extprocv3.ExternalProcessor{
-		GrpcService:      pickerService(embeddedPicker),
+		GrpcService:      picker,
 		FailureModeAllow: true,
 		// Where Envoy cannot go on (a streamed body was already given to the picker) the client is told
 		// to come back.
@@ -106,7 +105,7 @@ func (b *builder) externalProcessor() *extprocv3.ExternalProcessor {
 				Untyped: []string{lbNamespace, subsetNamespace},
 				Typed:   []string{usageNamespace},
 			},
-			ReceivingNamespaces: &extprocv3.MetadataOptions_MetadataNamespaces{Untyped: []string{lbNamespace}},
+			ReceivingNamespaces: &extprocv3.MetadataOptions_MetadataNamespaces{Untyped: []string{lbNamespace, ownNamespace}},
 		},
 	}
 }

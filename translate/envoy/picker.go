@@ -40,7 +40,11 @@ func (b *builder) addEmbeddedPicker() {
 	}
 	sources := []source.Ref{b.gw.Source}
 	b.add(resource.ID{Type: resource.ClusterType, Name: c.Name}, c, clusterRefs(c.Name), sources)
-	b.add(resource.ID{Type: resource.EndpointType, Name: c.Name}, inOrder(c.Name, b.opts.Pickers), nil, sources)
+	pickers := inOrder(c.Name, b.opts.Pickers)
+	if b.opts.SpreadPickers {
+		pickers = loadAssignment(c.Name, b.opts.Pickers)
+	}
+	b.add(resource.ID{Type: resource.EndpointType, Name: c.Name}, pickers, nil, sources)
 }
 
 // inOrder gives each endpoint a priority of its own: Envoy asks the first that is healthy.

@@ -39,6 +39,10 @@ const (
 // end: the model server waits for it for ever. The margin makes sure that some of the body always follows.
 const partialMargin = 256 << 10
 
+// rewriteHeaders name the model that a client wants its request to be answered by. The one in the body takes that name, wherever in it
+// that one stands, so that the picker has to have all of it.
+var rewriteHeaders = []string{"x-llm-d-model-name-rewrite", "x-gateway-model-name-rewrite"}
+
 func (b *builder) leadsToPool(f *model.Forward) bool {
 	for i := range f.Targets {
 		if b.gw.Backends[f.Targets[i].Backend].Pool != nil {
@@ -58,7 +62,8 @@ func (b *builder) rewrites(f *model.Forward) bool {
 }
 
 // poolRoutes splits a rule that leads to a pool: upgrades, and the rest by the request's content-length, which
-// is long, too long (413 at once, before the client has sent the body), or short or not given.
+// is long, too long (413 at once, before the client has sent the body), or short or not given. What is long and names a model by
+// header is sent whole, as if it were short.
 func (b *builder) poolRoutes(rule *model.Rule, refs *refs) []*routev3.Route {
 	upgrade := b.forwardRoute(rule, headersOnly, refs)
 	upgrade.Match.Headers = append(upgrade.Match.Headers, asksForWebsocket())
@@ -67,6 +72,9 @@ func (b *builder) poolRoutes(rule *model.Rule, refs *refs) []*routev3.Route {
 	if long := b.opts.MatchBytes + partialMargin; long < limit && !b.rewrites(rule.Action.Forward) {
 		r := b.forwardRoute(rule, partialBody, refs)
 		r.Match.Headers = append(r.Match.Headers, contentLength(long, limit))
+		for _, name := range rewriteHeaders {
+			r.Match.Headers = append(r.Match.Headers, absent(name))
+		}
 		r.RequestBodyBufferLimit = wrapperspb.UInt64(b.opts.MatchBytes)
 		out = append(out, r)
 	}
@@ -87,6 +95,10 @@ func asksForWebsocket() *routev3.HeaderMatcher {
 			IgnoreCase:   true,
 		}},
 	}
+}
+
+func absent(header string) *routev3.HeaderMatcher {
+	return &routev3.HeaderMatcher{Name: header, HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: false}}
 }
 
 // contentLength matches start <= content-length < end.
@@ -113,17 +125,15 @@ func (b *builder) pickerFilters(backend string, mode pickMode, refs *refs) map[s
 		return map[string]*anypb.Any{extProcFilter: b.pack(foreignPicker(pool.Picker.ID))}
 	}
 	refs.clusters[embeddedPicker] = true
-	filters := map[string]*anypb.Any{extProcFilter: b.pack(leanPicker(pool, mode))}
-	if !pool.Rewritten {
-		filters[usageFilter] = b.pack(&aiv3.AiProtocolManagerPerRoute{Response: &aiv3.ResponsePerRoute{}})
+	return map[string]*anypb.Any{
+		extProcFilter: b.pack(leanPicker(pool, mode)),
+		usageFilter:   b.pack(&aiv3.AiProtocolManagerPerRoute{Response: &aiv3.ResponsePerRoute{}}),
 	}
-	return filters
 }
 
 // leanPicker is the protocol toward our own picker: the headers, one message with as much of the body as it
-// needs, nothing of the answer, and at the end one trailers message with the usage and the endpoint served. Where models are
-// rewritten the picker sees answers, too, and changes them. The filter that makes those trailers is left out then: trailers that
-// one filter adds never reach another that holds the body back at that moment, and the answer would not end.
+// needs, nothing of the answer, and at the end one trailers message with the usage and the endpoint served. Of a request whose answer
+// has to be changed the picker asks for more by itself: the listener's filters tell it that it may (filters.go).
 func leanPicker(pool *model.Pool, mode pickMode) *extprocv3.ExtProcPerRoute {
 	body := extprocv3.ProcessingMode_BUFFERED_PARTIAL
 	switch mode {
@@ -132,7 +142,7 @@ func leanPicker(pool *model.Pool, mode pickMode) *extprocv3.ExtProcPerRoute {
 	case wholeBody:
 		body = extprocv3.ProcessingMode_BUFFERED
 	}
-	sent := &extprocv3.ExtProcOverrides{
+	return overrides(&extprocv3.ExtProcOverrides{
 		GrpcInitialMetadata: []*corev3.HeaderValue{
 			{Key: "x-switchyard-pool", Value: pool.Key.String()},
 			{Key: "x-switchyard-protocol", Value: "lean"},
@@ -147,13 +157,7 @@ func leanPicker(pool *model.Pool, mode pickMode) *extprocv3.ExtProcPerRoute {
 			ResponseBodyMode:    extprocv3.ProcessingMode_NONE,
 			ResponseTrailerMode: extprocv3.ProcessingMode_SEND,
 		},
-	}
-	if pool.Rewritten {
-		sent.GrpcInitialMetadata = append(sent.GrpcInitialMetadata, &corev3.HeaderValue{Key: "x-switchyard-answer", Value: "shown"})
-		sent.ProcessingMode.ResponseHeaderMode = extprocv3.ProcessingMode_SEND
-		sent.ProcessingMode.ResponseBodyMode = extprocv3.ProcessingMode_STREAMED
-	}
-	return overrides(sent)
+	})
 }
 
 // foreignPicker is the Endpoint Picker Protocol as specified: everything streamed through the picker.

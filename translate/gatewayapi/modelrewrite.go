@@ -43,7 +43,7 @@ func (r *ruleReport) rewrites(s *Statuses) {
 		}
 	}
 	for older := range r.objects.OlderInferenceModelRewrites.All() {
-		if _, hidden := r.objects.InferenceModelRewrites.Get(older.Namespace, older.Name); hidden {
+		if _, hidden := r.objects.InferenceModelRewrites.Get(older.Namespace, older.Name); hidden && r.concerns(older.Namespace, older.Spec.PoolRef) {
 			c := conditions{generation: older.Generation}
 			c.addUnless(superseded(true, llmd.RewriteKind), ruleAccepted, "", "")
 			s.OlderInferenceModelRewrites[source.KeyOf(older)] = &llmd.InferenceModelRewriteStatus{Conditions: c.list}

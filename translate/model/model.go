@@ -213,7 +213,7 @@ type Pool struct {
 	Key       source.Key
 	FailClose bool    // without a pick: answer 503 instead of falling back to any endpoint
 	Picker    *Picker // somebody else's EPP; nil: the embedded one
-	// Rewritten is set when rules rewrite the models of its requests: answers have the model's name restored in them.
+	// Rewritten is set when rules rewrite the models of its requests: long bodies are sent whole, since the model may be named at their end.
 	Rewritten bool
 }
 

@@ -115,7 +115,13 @@ static_resources:
     {{- else }}
     type: STATIC
     {{- end }}
+    {{- if include "routerlib.proxy.secured" . }}
+    {{- include "routerlib.envoy.tls" . | nindent 4 }}
+    # Two round trips more, and signatures on a busy machine.
+    connect_timeout: 5s
+    {{- else }}
     connect_timeout: 1s
+    {{- end }}
     typed_extension_protocol_options:
       envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
         "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions

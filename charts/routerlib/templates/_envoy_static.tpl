@@ -60,7 +60,10 @@ static_resources:
 - name: envoy.filters.http.ext_proc
   typed_config:
     "@type": type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor
-    grpc_service: {envoy_grpc: {cluster_name: epp}}
+    grpc_service:
+      envoy_grpc: {cluster_name: epp}
+      # The picker may ask for an answer: the filter behind this one stays away from it then.
+      initial_metadata: [{key: x-switchyard-answer, value: on-request}]
     # It always goes on without a pick: whether a pool then serves is decided by the pool's cluster, so that a picker that dies
     # amid an answer never takes the answer with it.
     failure_mode_allow: true
@@ -79,11 +82,36 @@ static_resources:
         {{- end }}
     metadata_options:
       forwarding_namespaces: {untyped: [envoy.lb, envoy.lb.subset_hint], typed: [envoy.ai.token_usage]}
-      receiving_namespaces: {untyped: [envoy.lb]}
+      receiving_namespaces: {untyped: [envoy.lb, switchyard]}
+# It counts tokens, but of answers that the picker is shown, who counts them itself.
 - name: envoy.filters.http.ai_protocol_manager
   typed_config:
-    "@type": type.googleapis.com/envoy.extensions.filters.http.ai_protocol_manager.v3.AiProtocolManager
-    response_handling: {token_usage: {usage_signal: SYNTHESIZE_TRAILERS}}
+    "@type": type.googleapis.com/envoy.extensions.common.matching.v3.ExtensionWithMatcher
+    xds_matcher:
+      matcher_list:
+        matchers:
+        - predicate:
+            single_predicate:
+              input:
+                name: envoy.matching.inputs.dynamic_metadata
+                typed_config:
+                  "@type": type.googleapis.com/envoy.extensions.matching.common_inputs.network.v3.DynamicMetadataInput
+                  filter: switchyard
+                  path: [{key: answer}]
+              custom_match:
+                name: envoy.matching.matchers.metadata_matcher
+                typed_config:
+                  "@type": type.googleapis.com/envoy.extensions.matching.input_matchers.metadata.v3.Metadata
+                  value: {string_match: {exact: shown}}
+          on_match:
+            action:
+              name: skip
+              typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.common.matcher.action.v3.SkipFilter}
+    extension_config:
+      name: envoy.filters.http.ai_protocol_manager
+      typed_config:
+        "@type": type.googleapis.com/envoy.extensions.filters.http.ai_protocol_manager.v3.AiProtocolManager
+        response_handling: {token_usage: {usage_signal: SYNTHESIZE_TRAILERS}}
 - name: envoy.filters.http.router
   typed_config:
     "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
@@ -103,7 +131,12 @@ static_resources:
 - name: long
   match:
     prefix: /
-    headers: [{name: content-length, range_match: {start: {{ $long }}, end: {{ add $most 1 }}}}]
+    headers:
+    - {name: content-length, range_match: {start: {{ $long }}, end: {{ add $most 1 }}}}
+    # A model that is rewritten may be named at the end.
+    {{- range list "x-llm-d-model-name-rewrite" "x-gateway-model-name-rewrite" }}
+    - {name: {{ . }}, present_match: false}
+    {{- end }}
   # The first of the body, which is what prefixes are matched by; the rest streams past.
   request_body_buffer_limit: {{ $seen }}
   {{- include "routerlib.envoy.route" (dict "root" . "body" "BUFFERED_PARTIAL") | nindent 2 }}
@@ -145,6 +178,7 @@ typed_per_filter_config:
       grpc_initial_metadata:
       - {key: x-switchyard-pool, value: {{ include "routerlib.pool" .root }}}
       - {key: x-switchyard-protocol, value: lean}
+      - {key: x-switchyard-body, value: {{ lower .body }}}
 {{- end -}}
 
 {{/* One that is not healthy is not asked at all: that is what makes failing open quick. */}}

@@ -231,6 +231,15 @@ rollingUpdate: {maxUnavailable: 0, maxSurge: 1}
 {{- if include "routerlib.proxy.service" . -}}
 - --proxy-xds-address=:{{ include "routerlib.port.xds" . }}
 - --proxy-picker-selector={{ include "routerlib.epp.selector" . | replace ": " "=" }}
+{{- if include "routerlib.activeActive" . }}
+- --proxy-picker-spread
+{{- end }}
+{{- if include "routerlib.proxy.secured" . }}
+- --proxy-xds-secret={{ include "routerlib.identity" . }}
+- --proxy-xds-server-name={{ include "routerlib.identity.server" . }}
+{{- else }}
+- --proxy-xds-insecure
+{{- end }}
 {{- else -}}
 - --proxy-xds-address=127.0.0.1:{{ include "routerlib.port.xds" . }}
 - --proxy-picker=127.0.0.1:{{ include "routerlib.port.extProc" . }}

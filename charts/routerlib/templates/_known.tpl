@@ -154,6 +154,8 @@ proxy:
   topologySpreadConstraints: null
   volumeMounts: null
   volumes: null
+  xds:
+    tls: null
 rbac:
   clusterScope: null
 tokenizer:

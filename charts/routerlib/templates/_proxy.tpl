@@ -56,6 +56,10 @@
 {{- if include "routerlib.proxy.static" . }}{{ $_ := set $files "envoy.yaml" (include "routerlib.envoy.static" .) }}
 {{- else if include "routerlib.proxy.xds" . }}{{ $_ := set $files "envoy.yaml" (include "routerlib.envoy.bootstrap" .) }}
 {{- else }}{{ $_ := set $files "config.yaml" (include "routerlib.agentgateway" .) }}{{ end -}}
+{{- if include "routerlib.proxy.secured" . -}}
+{{- $_ := set $files "sds-certificate.yaml" (include "routerlib.envoy.sds.certificate" .) -}}
+{{- $_ := set $files "sds-ca.yaml" (include "routerlib.envoy.sds.ca" .) -}}
+{{- end -}}
 {{- $files = mustMergeOverwrite $files (($settings.configMap | default dict).data | default dict) -}}
 {{- range $name := keys $files | sortAlpha }}
 {{ $name }}: |
@@ -124,8 +128,11 @@ checksum/proxy-config: {{ include "routerlib.proxy.files" . | sha256sum | trunc 
     {{- if $s.volumeMounts }}
     {{- toYaml $s.volumeMounts | nindent 4 }}
     {{- else }}
-    - {name: proxy-config, mountPath: {{ ternary "/etc/envoy" "/config" $envoy }}, readOnly: true}
+    - {name: proxy-config, mountPath: {{ ternary (include "routerlib.envoy.dir" .) "/config" $envoy }}, readOnly: true}
     - {name: tmp, mountPath: /tmp}
+    {{- end }}
+    {{- if include "routerlib.proxy.secured" . }}
+    {{- include "routerlib.identity.mount" . | nindent 4 }}
     {{- end }}
 {{- end -}}
 
@@ -234,6 +241,9 @@ spec:
       {{- end }}
       volumes:
       {{- include "routerlib.proxy.volumes" . | nindent 6 }}
+      {{- if include "routerlib.proxy.secured" . }}
+      {{- include "routerlib.identity.volume" . | nindent 6 }}
+      {{- end }}
       - name: tmp
         emptyDir: {}
       {{- with $s.nodeSelector }}

@@ -45,9 +45,9 @@ spec:
   - {name: grpc-xds, port: {{ include "routerlib.port.xds" . }}, targetPort: grpc-xds, protocol: TCP, appProtocol: grpc}
   {{- end }}
 {{- end }}
-{{- if include "routerlib.proxy.static" . }}
+{{- if eq (include "routerlib.proxy.type" .) "envoy" }}
 ---
-# The model servers, for proxies that know them by DNS.
+# The model servers, for proxies that know them by DNS: those of router.proxy.config=static, also while they make room for others.
 apiVersion: v1
 kind: Service
 metadata:

@@ -80,6 +80,7 @@
 {{- if not (has $proxy.config (list "xds" "static")) }}{{ fail (printf "router.proxy.config is %q: use xds or static" (toString $proxy.config)) }}{{ end -}}
 {{- include "routerlib.validate.listener" . -}}
 {{- if and (include "routerlib.proxy.xds" .) (eq (index .Values.router.epp.flags "health-checking" | toString) "false") }}{{ fail "router.epp.flags.health-checking has to be true with router.proxy.config=xds, for proxies ask a picker for its health before they ask it for anything: remove it" }}{{ end -}}
+{{- if and (include "routerlib.proxy.sidecar" .) (include "routerlib.proxy.xds" .) (include "routerlib.proxy.settings" . | fromYaml).startupProbe }}{{ fail "router.proxy.startupProbe would have the picker wait for the proxy that starts before it in its pod, and the proxy gets its configuration from the picker: remove it, or set router.proxy.mode=service" }}{{ end -}}
 {{- if lt (int $proxy.replicas) 1 }}{{ fail (printf "router.proxy.replicas is %v: give at least 1" $proxy.replicas) }}{{ end -}}
 {{- if and $proxy.autoscaling.enabled (ne $proxy.mode "service") }}{{ fail "router.proxy.autoscaling needs proxies of their own: set router.proxy.mode=service" }}{{ end -}}
 {{- if and $proxy.autoscaling.enabled (gt (int $proxy.autoscaling.minReplicas) (int $proxy.autoscaling.maxReplicas)) }}{{ fail (printf "router.proxy.autoscaling.minReplicas is %v and maxReplicas %v: let minReplicas be no more than maxReplicas" $proxy.autoscaling.minReplicas $proxy.autoscaling.maxReplicas) }}{{ end -}}

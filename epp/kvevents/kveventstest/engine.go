@@ -209,10 +209,10 @@ func (e *Engine) asked(conn net.Conn, in *bufio.Reader) {
 	e.mu.Unlock()
 	for _, m := range buffer {
 		if m.seq >= binary.BigEndian.Uint64(from) {
-			_, _ = conn.Write(Message(nil, binary.BigEndian.AppendUint64(nil, m.seq), m.payload))
+			_, _ = conn.Write(Message(nil, []byte(e.topic), binary.BigEndian.AppendUint64(nil, m.seq), m.payload))
 		}
 	}
-	_, _ = conn.Write(Message(nil, binary.BigEndian.AppendUint64(nil, ^uint64(0)), nil))
+	_, _ = conn.Write(Message(nil, nil, binary.BigEndian.AppendUint64(nil, ^uint64(0)), nil))
 	_, _ = io.Copy(io.Discard, in)
 }
 

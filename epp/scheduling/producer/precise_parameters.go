@@ -1,6 +1,7 @@
 package producer
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/switchyard/switchyard/epp/kvevents"
 	"github.com/switchyard/switchyard/epp/kvindex"
+	"github.com/switchyard/switchyard/epp/kvindex/kvredis"
 	"github.com/switchyard/switchyard/epp/scheduling"
 )
 
@@ -19,6 +21,13 @@ type tokenProcessor struct {
 	HashAlgorithm   string `json:"hashAlgorithm"`
 }
 
+// sharedIndex is a database that several replicas share. Redis and Valkey differ in nothing that matters here.
+type sharedIndex struct {
+	Address     string `json:"address"`
+	BackendType string `json:"backendType"`
+	EnableRDMA  bool   `json:"enableRDMA"`
+}
+
 type preciseParameters struct {
 	TokenProcessor *tokenProcessor `json:"tokenProcessorConfig"`
 	Indexer        struct {
@@ -27,11 +36,14 @@ type preciseParameters struct {
 				Size         int `json:"size"`
 				PodCacheSize int `json:"podCacheSize"`
 			} `json:"inMemoryConfig"`
-			CostAware              any    `json:"costAwareMemoryConfig"`
-			Redis                  any    `json:"redisConfig"`
-			Valkey                 any    `json:"valkeyConfig"`
-			EnableMetrics          bool   `json:"enableMetrics"`
-			MetricsLoggingInterval string `json:"metricsLoggingInterval"`
+			CostAware *struct {
+				Size        string `json:"size"`
+				NumCounters int64  `json:"numCounters"`
+			} `json:"costAwareMemoryConfig"`
+			Redis                  *sharedIndex    `json:"redisConfig"`
+			Valkey                 *sharedIndex    `json:"valkeyConfig"`
+			EnableMetrics          bool            `json:"enableMetrics"`
+			MetricsLoggingInterval json.RawMessage `json:"metricsLoggingInterval"`
 		} `json:"kvBlockIndexConfig"`
 		Backends []struct {
 			Name   string   `json:"name"`
@@ -64,6 +76,8 @@ type preciseSettings struct {
 	blockTokens     int
 	seed, algorithm string
 	capacity        int
+	bytes           int64  // 0: capacity counts
+	shared          string // the address of a database; empty: the index is in memory
 	tiers           [kvindex.MaxTiers]kvindex.Tier
 	metrics         bool
 
@@ -89,7 +103,7 @@ func readPrecise(raw []byte) (preciseSettings, error) {
 		selector: given.Events.Pods.LabelSelector, namespace: given.Events.Pods.Namespace,
 		port: given.Events.Pods.SocketPort, replayPort: given.Events.Pods.ReplayPort, speculative: given.Speculative,
 	}
-	for _, check := range []func(*preciseParameters) error{s.refuse, s.readBlocks, s.readTiers, s.readEvents} {
+	for _, check := range []func(*preciseParameters) error{s.refuse, s.readBlocks, s.readIndex, s.readTiers, s.readEvents} {
 		if err := check(&given); err != nil {
 			return s, fmt.Errorf("parameters: %w", err)
 		}
@@ -102,28 +116,66 @@ func readPrecise(raw []byte) (preciseSettings, error) {
 	return s, nil
 }
 
+const tokenizersInstead = "tokenizers inside the picker or at a Unix socket are deprecated; declare a token-producer with vllm and remove this"
+
 // refuse names what is not built and what to use in its place.
 func (*preciseSettings) refuse(given *preciseParameters) error {
-	index := &given.Indexer.BlockIndex
 	for _, field := range []struct {
 		name    string
 		given   any
 		instead string
 	}{
-		{"indexerConfig.kvBlockIndexConfig.redisConfig", index.Redis, "every replica keeps its own index; remove it, or use inMemoryConfig"},
-		{"indexerConfig.kvBlockIndexConfig.valkeyConfig", index.Valkey, "every replica keeps its own index; remove it, or use inMemoryConfig"},
-		{"indexerConfig.kvBlockIndexConfig.costAwareMemoryConfig", index.CostAware, "use inMemoryConfig with a size in blocks"},
-		{"indexerConfig.tokenizersPoolConfig", given.Indexer.Tokenizers, "declare a token-producer with vllm"},
-		{"indexerConfig.prefixStoreConfig", given.Indexer.PrefixStore, "it belongs to tokenizers inside the picker; declare a token-producer with vllm"},
+		{"indexerConfig.tokenizersPoolConfig", given.Indexer.Tokenizers, tokenizersInstead},
+		{"indexerConfig.prefixStoreConfig", given.Indexer.PrefixStore, tokenizersInstead},
 	} {
 		if field.given != nil {
 			return fmt.Errorf("%s: not supported: %s", field.name, field.instead)
 		}
 	}
-	if index.MetricsLoggingInterval != "" {
-		if _, err := time.ParseDuration(index.MetricsLoggingInterval); err != nil {
+	if raw := given.Indexer.BlockIndex.MetricsLoggingInterval; len(raw) > 0 {
+		if err := new(duration).UnmarshalJSON(raw); err != nil {
 			return fmt.Errorf("indexerConfig.kvBlockIndexConfig.metricsLoggingInterval: %w", err)
 		}
+	}
+	return nil
+}
+
+// readIndex finds out where blocks are kept. Of several kinds the first counts: cost-aware, Valkey, Redis, in memory.
+func (s *preciseSettings) readIndex(given *preciseParameters) (err error) {
+	const parent = "indexerConfig.kvBlockIndexConfig."
+	index := &given.Indexer.BlockIndex
+	if at := index.CostAware; at != nil {
+		if s.bytes = 2 << 30; at.Size != "" {
+			if s.bytes, err = kvindex.ParseSize(at.Size); err != nil {
+				return fmt.Errorf(parent+"costAwareMemoryConfig.size: %w", err)
+			}
+		}
+		if s.bytes < kvindex.MinBytes {
+			return fmt.Errorf(parent+"costAwareMemoryConfig.size: %q is less than %d MiB", at.Size, kvindex.MinBytes>>20)
+		}
+		if at.NumCounters < 0 {
+			return fmt.Errorf(parent+"costAwareMemoryConfig.numCounters: %d is below 0", at.NumCounters)
+		}
+		return nil
+	}
+	field, shared := parent+"valkeyConfig", index.Valkey
+	if shared == nil {
+		field, shared = parent+"redisConfig", index.Redis
+	}
+	if shared == nil {
+		return nil
+	}
+	switch {
+	case shared.EnableRDMA:
+		return fmt.Errorf("%s.enableRDMA: not supported; remove it, the connection is TCP then", field)
+	case shared.BackendType != "" && shared.BackendType != "redis" && shared.BackendType != "valkey":
+		return fmt.Errorf("%s.backendType: %q must be redis or valkey", field, shared.BackendType)
+	}
+	if s.shared = shared.Address; s.shared == "" {
+		s.shared = kvredis.DefaultAddress
+	}
+	if err := kvredis.ParseAddress(s.shared); err != nil {
+		return fmt.Errorf("%s.address: %w", field, err)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/switchyard/switchyard/epp/datalayer"
 	"github.com/switchyard/switchyard/epp/kvindex"
+	"github.com/switchyard/switchyard/epp/kvindex/kvredis"
 	"github.com/switchyard/switchyard/epp/scheduling"
 )
 
@@ -27,6 +28,15 @@ const PrecisePrefixType = "precise-prefix-cache-producer"
 // have a replay socket; without one, a gap has the server's cache count as empty until it stores more. An engine that starts
 // anew is noticed and begins empty. A replaced configuration hands the index on when these parameters are the same.
 //
+// The index is in memory, bounded by blocks, or with costAwareMemoryConfig by bytes: then blocks that no request asked for
+// lately, that one server alone holds, or that are at the end of a prompt make room for others. With redisConfig or
+// valkeyConfig it is in a database that replicas share, those of the llm-d Router included when block size, seed and
+// algorithm are the same. A pick waits 10 ms for it at most, and while it does not answer in time picks go on without
+// matches; changes are written in the background. Requests must call the model what the topics of the events call it, or
+// name an adapter. Give the database a maxmemory and the policy allkeys-lru, for nothing expires there; it cannot be a
+// cluster. A password in the address is shown nowhere. When more changes wait than may (about 64 MiB), a server's blocks are
+// taken out and begin anew.
+//
 // Blocks that are not of full attention are passed over, as are blocks of an engine whose block size is no multiple of
 // blockSizeTokens. Best give the engines' own: then images in prompts and cache salts are told apart, too.
 type PrecisePrefix struct {
@@ -35,16 +45,20 @@ type PrecisePrefix struct {
 	servers  *servers
 }
 
-// NewPrecisePrefix reads `tokenProcessorConfig`: `blockSizeTokens` (16), `hashSeed` (empty) and `hashAlgorithm` (cbor-fnv, or
-// xxh64, which is cheaper); `indexerConfig.kvBlockIndexConfig`: `inMemoryConfig.size` (16777216), the blocks of all servers
-// together, and `enableMetrics` (false); `indexerConfig.kvCacheBackendConfigs`, a list of `name` and `weight` from 0 to 1 (gpu
-// 1, cpu 0.8; the first is where blocks are whose place is not told); `kvEventsConfig`: `zmqEndpoint` (none), tcp://*:port to
-// listen or tcp://host:port to connect, `topicFilter` (kv@), `discoverPods` (true) to connect to each server, with
-// `podDiscoveryConfig`: `socketPort` (5557) and `replaySocketPort` (0: none), to which the rank of the endpoint is added,
-// `podLabelSelector` (empty: all of the pools) and `podNamespace` (all); `speculativeIndexing` (false), which takes a server
-// to hold a prompt as soon as it was sent there, for `speculativeTTL` (2s). `concurrency`, `engineType`, `tracing`,
-// `metricsLoggingInterval` and `podCacheSize` are read and need nothing. Indexes in Redis or Valkey, `costAwareMemoryConfig`
-// and tokenizers inside the picker (`tokenizersPoolConfig`, `prefixStoreConfig`) are refused.
+// NewPrecisePrefix reads `tokenProcessorConfig`: `blockSizeTokens` (16), `hashSeed` (empty) and `hashAlgorithm` (cbor-fnv,
+// or xxh64, which is cheaper); `indexerConfig.kvBlockIndexConfig`: `inMemoryConfig.size` (16777216), the blocks of all
+// servers together, or `costAwareMemoryConfig.size` (2GiB), their memory, at least 16MiB, or `valkeyConfig.address` or
+// `redisConfig.address` (redis://127.0.0.1:6379), redis://user:password@host:6379/0, valkey://, with TLS rediss:// or
+// valkeys:// (`?skip_verify=true` trusts any certificate), unix:// or host:port, with `backendType` (redis or valkey); of
+// several kinds the first of cost-aware, Valkey, Redis and in memory counts; and `enableMetrics` (false);
+// `indexerConfig.kvCacheBackendConfigs`, a list of `name` and `weight` from 0 to 1 (gpu 1, cpu 0.8; the first is where
+// blocks are whose place is not told); `kvEventsConfig`: `zmqEndpoint` (none), tcp://*:port to listen or tcp://host:port to
+// connect, `topicFilter` (kv@), `discoverPods` (true) to connect to each server, with `podDiscoveryConfig`: `socketPort`
+// (5557) and `replaySocketPort` (0: none), to which the rank of the endpoint is added, `podLabelSelector` (empty: all of the
+// pools) and `podNamespace` (all); `speculativeIndexing` (false), which takes a server to hold a prompt as soon as it was
+// sent there, for `speculativeTTL` (2s). `concurrency`, `engineType`, `tracing`, `metricsLoggingInterval`, `podCacheSize`
+// and `numCounters` are read and need nothing. `enableRDMA` and tokenizers inside the picker (`tokenizersPoolConfig`,
+// `prefixStoreConfig`) are refused.
 func NewPrecisePrefix(parameters []byte) (*PrecisePrefix, error) {
 	settings, err := readPrecise(parameters)
 	if err != nil {
@@ -82,6 +96,9 @@ func (p *PrecisePrefix) TakeOver(before any) {
 func (p *PrecisePrefix) Collectors() []prometheus.Collector {
 	if !p.settings.metrics {
 		return nil
+	}
+	if p.servers.shared != nil {
+		return append(p.metrics.Collectors(), p.servers.shared.Collectors()...)
 	}
 	return p.metrics.Collectors()
 }
@@ -132,10 +149,16 @@ func (p *PrecisePrefix) Follow(c *scheduling.Cycle, chosen []int) scheduling.Fol
 // DumpState shows how much is known.
 func (p *PrecisePrefix) DumpState() (json.RawMessage, error) {
 	stats := p.servers.index.Stats()
+	var shared *kvredis.State
+	if p.servers.shared != nil {
+		state := p.servers.shared.State()
+		shared = &state
+	}
 	return json.Marshal(struct {
-		Servers int `json:"servers"`
-		Blocks  int `json:"blocks"`
-		Entries int `json:"entries"`
-		Assumed int `json:"assumed"`
-	}{stats.Servers, stats.Blocks, stats.Pairs, stats.Assumed})
+		Servers int            `json:"servers"`
+		Blocks  int            `json:"blocks"`
+		Entries int            `json:"entries"`
+		Assumed int            `json:"assumed"`
+		Shared  *kvredis.State `json:"shared,omitempty"`
+	}{stats.Servers, stats.Blocks, stats.Pairs, stats.Assumed, shared})
 }

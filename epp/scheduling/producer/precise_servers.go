@@ -14,6 +14,7 @@ import (
 	"github.com/switchyard/switchyard/epp/datalayer"
 	"github.com/switchyard/switchyard/epp/kvevents"
 	"github.com/switchyard/switchyard/epp/kvindex"
+	"github.com/switchyard/switchyard/epp/kvindex/kvredis"
 )
 
 // lookEvery is how often the pools are looked at for servers that came or went, and assumptions for those that are over.
@@ -36,6 +37,7 @@ type servers struct {
 	settings preciseSettings
 	selector labels.Selector
 	index    *kvindex.Index
+	shared   *kvredis.Store // nil: the index keeps blocks itself
 	options  *kvevents.Options
 	hub      *kvevents.Hub
 
@@ -72,8 +74,10 @@ func newServers(settings preciseSettings) (*servers, *kvindex.Metrics, error) {
 	metrics := kvindex.NewMetrics(kvevents.NewMetrics())
 	s := &servers{
 		settings: settings, selector: selector, byID: map[identity]*server{}, seen: map[string][]*datalayer.Endpoint{},
-		index:   kvindex.New(kvindex.Options{Hasher: hasher, Tiers: settings.listed(), Capacity: settings.capacity, Metrics: metrics}),
 		options: kvevents.NewOptions(settings.topic, metrics.Events, slog.Default()),
+	}
+	if err := s.newIndex(hasher, metrics); err != nil {
+		return nil, nil, err
 	}
 	if settings.endpoint != "" {
 		s.hub = kvevents.NewHub(s.options, settings.endpoint, s.resolve)
@@ -103,6 +107,8 @@ func (p poolServers) find(e *datalayer.Endpoint) *kvindex.Server {
 
 // run follows the servers until ctx ends. What is known of them stays, for who runs next.
 func (s *servers) run(ctx context.Context, pools *datalayer.Pools) error {
+	stopShared := s.runShared()
+	defer stopShared() // last, so that what was heard is written
 	ctx, cancel := context.WithCancel(ctx)
 	var hub sync.WaitGroup
 	var hubErr error
@@ -198,7 +204,7 @@ func (s *servers) same(list []*datalayer.Pool) bool {
 func (s *servers) follow(ctx context.Context, id identity, e *datalayer.Endpoint) {
 	at := s.byID[id]
 	if at == nil {
-		held := s.index.NewServer()
+		held := s.index.NewServer(sharedNames(e)...)
 		if held == nil {
 			s.options.Logger.Warn("more model servers than the precise prefix index can have", "endpoint", id.name)
 			return

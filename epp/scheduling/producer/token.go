@@ -22,8 +22,12 @@ const TokenType = "token-producer"
 // which ones is not known. With `vllm` the request is sent to a render endpoint of a vLLM server first, which answers with the
 // tokens that the model would read; precise-prefix-cache-producer needs them. A request waits for that no longer than 400 ms
 // and goes on with the estimate when they do not come, as it does when the proxy shows only the beginning of its body, when
-// its API has no render endpoint (chat completions and completions have one), or when it has several prompts. Requests that
-// bring their tokens themselves need no server. A server that fails five times in a row is left alone for a second.
+// its API has no render endpoint (chat completions, completions, messages and responses have one), or when it has several
+// prompts. Requests that bring their tokens themselves need no server. A server that fails five times in a row is left alone
+// for a second.
+//
+// vLLM 0.32 needs `--enable-scale-out` to render, or is started by `vllm launch render`, which does nothing else. Requests are
+// rendered with the model that they name, or with `modelName` where the server does not know it.
 //
 // Where the server may be slow, run one of its own for this, with the same model, tokenizer and chat template as those that
 // generate.
@@ -53,7 +57,7 @@ type tokenParameters struct {
 // NewToken reads `estimate` (whose fields are not looked at) or `vllm`: `url` (http://localhost:8000), `timeout` (5s) and
 // `mmTimeout` (30s), which count only below the 400 ms that a request waits anyway; for an https URL `caCertPath` (the
 // system's), `clientCertPath` and `clientKeyPath`, which are read once, and `insecureSkipVerify`. `modelName` alone selects
-// vllm, too; requests are rendered with the model that they name. The older `udsTokenizerConfig` is refused: use vllm.
+// vllm, too. The older `udsTokenizerConfig` is refused: use vllm.
 func NewToken(parameters []byte) (*Token, error) {
 	given := tokenParameters{}
 	if err := scheduling.DecodeParameters(parameters, &given); err != nil {
@@ -83,7 +87,7 @@ func NewToken(parameters []byte) (*Token, error) {
 
 // client are the options of the client.
 func (given *tokenParameters) client() (tokens.Options, error) {
-	options := tokens.Options{Timeout: producerBound}
+	options := tokens.Options{Model: given.ModelName, Timeout: producerBound}
 	v := given.VLLM
 	if v == nil {
 		return options, nil

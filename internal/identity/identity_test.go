@@ -25,6 +25,7 @@ import (
 var (
 	now     = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 	gateway = source.Key{Namespace: "team", Name: "gw"}
+	caAt    = source.Key{Namespace: "system", Name: CASecret}
 )
 
 func newCA(t *testing.T) *CA {
@@ -205,8 +206,7 @@ func serverOf(t *testing.T, ca *CA) Current {
 }
 
 func TestAuthorize(t *testing.T) {
-	// The server's side has no clock to inject: all is of today.
-	now = time.Now()
+	today(t)
 	ca, other := newCA(t), newCA(t)
 	mine, theirs := fleetPair(t, ca, gateway), fleetPair(t, other, gateway)
 	current := serverOf(t, ca)
@@ -269,7 +269,7 @@ func TestReplicasAgreeOnTheCA(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range replicas {
 		wg.Go(func() {
-			ca, err := EnsureCA(t.Context(), c, "system")
+			ca, err := EnsureCA(t.Context(), c, caAt)
 			if err != nil {
 				t.Error(err)
 				return
@@ -287,7 +287,7 @@ func TestReplicasAgreeOnTheCA(t *testing.T) {
 
 func TestBrokenCASecretIsExplained(t *testing.T) {
 	c := newClient()
-	if _, err := EnsureCA(t.Context(), c, "system"); err != nil {
+	if _, err := EnsureCA(t.Context(), c, caAt); err != nil {
 		t.Fatal(err)
 	}
 	var s corev1.Secret
@@ -298,7 +298,7 @@ func TestBrokenCASecretIsExplained(t *testing.T) {
 	if err := c.Update(t.Context(), &s); err != nil {
 		t.Fatal(err)
 	}
-	_, err := EnsureCA(t.Context(), c, "system")
+	_, err := EnsureCA(t.Context(), c, caAt)
 	if err == nil || !strings.Contains(err.Error(), "system/switchyard-ca") || !strings.Contains(err.Error(), "delete it") {
 		t.Errorf("%v", err)
 	}
@@ -308,7 +308,7 @@ func TestBrokenCASecretIsExplained(t *testing.T) {
 func TestAuthorityRotates(t *testing.T) {
 	c, at := newClient(), time.Now()
 	a, err := NewAuthority(t.Context(), AuthorityOptions{
-		Client: c, Namespace: "system", DNSNames: []string{"cp.example"}, Now: func() time.Time { return at },
+		Client: c, Secret: caAt, DNSNames: []string{"cp.example"}, Now: func() time.Time { return at },
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -3,8 +3,11 @@
 // a server certificate that each replica of the control plane makes for itself. It decides which view a proxy
 // may have, and nothing about what is in it.
 //
-//	Secret switchyard-ca -> CA -> Secret of a fleet -> proxy
+//	Secret of the CA -> CA -> Secret of a fleet -> proxy
 //	proxy's certificate, node.cluster -> Authorize -> xds
+//
+// There are two that use it. A control plane of Gateways has an Authority from the Secret switchyard-ca, and what keeps its
+// fleets keeps their Secrets. Pickers that configure proxies of their own have a Fleet, which keeps both Secrets.
 //
 // A certificate of a fleet carries the URI spiffe://switchyard.dev/gateway/<namespace>/<name> as its subject
 // alternative name; one of a server carries the DNS names of the control plane's Service. Both are valid for 7
@@ -12,9 +15,9 @@
 //
 // # Changing the CA
 //
-// The Secret switchyard-ca holds ca.crt, one certificate or several, and ca.key, the key of the one that signs.
-// All of ca.crt is trusted, by servers and by proxies. No step needs a restart, and no proxy loses its
-// connection for longer than a connection attempt, when a new CA takes over in three steps:
+// The Secret holds ca.crt, one certificate or several, and ca.key, the key of the one that signs. All of ca.crt is
+// trusted, by servers and by proxies. No step needs a restart, and no proxy loses its connection for longer than a
+// connection attempt, when a new CA takes over in three steps:
 //
 //  1. Append the new CA's certificate to ca.crt and leave ca.key. Control planes trust both within
 //     ReloadEvery, fleets are issued new certificates with both in their ca.crt; the kubelet brings them to the
@@ -22,8 +25,9 @@
 //  2. Replace ca.key with the new CA's. Fleets and servers get certificates of the new one.
 //  3. When all fleets have theirs, remove the old certificate from ca.crt.
 //
-// To start over after a key was lost or stolen, delete the Secret: a new CA is made within ReloadEvery, and
-// proxies go on serving what they have until the kubelet has brought them their new certificates.
+// To start over after a key was lost or stolen, delete the Secret or, where those who use it may not create one, all that
+// is in it: a new CA is made within ReloadEvery, and proxies go on serving what they have until the kubelet has brought them
+// their new certificates.
 package identity
 
 import (

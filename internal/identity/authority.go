@@ -11,6 +11,8 @@ import (
 
 	"google.golang.org/grpc/credentials"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/switchyard/switchyard/internal/source"
 )
 
 // ReloadEvery is how soon a changed CA is noticed.
@@ -19,13 +21,16 @@ const ReloadEvery = 30 * time.Second
 // AuthorityOptions say where the CA is and by which names this server is reached.
 type AuthorityOptions struct {
 	Client client.Client
-	// Namespace is the control plane's own.
-	Namespace string
+	// Secret holds the CA.
+	Secret source.Key
 	// DNSNames are those of the control plane's Service.
 	DNSNames []string
 	Log      *slog.Logger     // default slog.Default()
 	Now      func() time.Time // default time.Now
 }
+
+// askFor bounds one round of questions to the API server.
+const askFor = 15 * time.Second
 
 // Authority holds the CA of one replica of the control plane and the replica's own certificate, both as they are
 // now. Its methods may be called from any goroutine.
@@ -40,26 +45,33 @@ type Authority struct {
 
 // NewAuthority reads the CA, or makes it.
 func NewAuthority(ctx context.Context, opts AuthorityOptions) (*Authority, error) {
+	a := newAuthority(opts)
+	return a, a.Reload(ctx)
+}
+
+// newAuthority makes one that has no CA yet: nobody is let in.
+func newAuthority(opts AuthorityOptions) *Authority {
 	if opts.Log == nil {
 		opts.Log = slog.Default()
 	}
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	a := &Authority{opts: opts}
-	return a, a.Reload(ctx)
+	return &Authority{opts: opts}
 }
 
 // Reload reads the CA again.
 func (a *Authority) Reload(ctx context.Context) error {
-	ca, err := EnsureCA(ctx, a.opts.Client, a.opts.Namespace)
+	ctx, cancel := context.WithTimeout(ctx, askFor)
+	defer cancel()
+	ca, err := EnsureCA(ctx, a.opts.Client, a.opts.Secret)
 	if err != nil {
 		return err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.ca != nil && a.ca.Fingerprint() != ca.Fingerprint() {
-		a.opts.Log.Info("the CA of xDS has changed", "secret", a.opts.Namespace+"/"+CASecret)
+		a.opts.Log.Info("the CA of xDS has changed", "secret", a.opts.Secret.String())
 		a.server = nil
 	}
 	a.ca = ca
@@ -82,7 +94,7 @@ func (a *Authority) Run(ctx context.Context) error {
 	}
 }
 
-// CA is the one that signs now.
+// CA is the one that signs now, nil as long as none could be read.
 func (a *Authority) CA() *CA {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -98,6 +110,9 @@ func (a *Authority) Credentials() credentials.TransportCredentials {
 func (a *Authority) current() (*tls.Certificate, *x509.CertPool, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.ca == nil {
+		return nil, nil, fmt.Errorf("the CA of xDS in Secret %s has not been read yet", a.opts.Secret)
+	}
 	now := a.opts.Now()
 	if a.server == nil || Due(a.pair, now) {
 		pair, err := a.ca.IssueServer(a.opts.DNSNames, now)
