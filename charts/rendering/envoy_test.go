@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -242,11 +243,14 @@ func TestGoesWhereThePickerSays(t *testing.T) {
 // TestModelsComeBackUnderTheirNameByFile: with a plain file, too, a model that is rewritten by header goes out under its new name, and comes
 // back under the one that was asked for, and answers end.
 func TestModelsComeBackUnderTheirNameByFile(t *testing.T) {
-	seen := make(chan string, 1)
+	var seen atomic.Pointer[string]
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost {
+			return // the picker asks for metrics
+		}
 		var asked struct{ Model string }
 		_ = json.NewDecoder(r.Body).Decode(&asked)
-		seen <- asked.Model
+		seen.Store(&asked.Model)
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = fmt.Fprintf(w, `{"model":%q,"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":1,"total_tokens":4}}`, asked.Model)
 	}))
@@ -264,7 +268,7 @@ func TestModelsComeBackUnderTheirNameByFile(t *testing.T) {
 			if err != nil || status != http.StatusOK {
 				return fmt.Errorf("status %d, %w", status, err)
 			}
-			if got := <-seen; got != model || !strings.Contains(body, `"model":"m"`) {
+			if got := *seen.Load(); got != model || !strings.Contains(body, `"model":"m"`) {
 				return fmt.Errorf("the server was asked for %q, want %q; the client got %s", got, model, body)
 			}
 			return nil

@@ -13,8 +13,10 @@
 // # What counts as held
 //
 // A block that a group of full attention holds. Groups with a window, or with a state in place of a cache, drop the
-// beginning of a prompt while it can still be used, and are passed over. A block whose parent is not known cannot be given a
-// key and is not taken in; nor is one beyond the capacity. In doubt a server holds too little, never too much.
+// beginning of a prompt while it can still be used, and are passed over; so are groups whose blocks have another size than the
+// first that a server tells. A block whose parent is not known cannot be given a key and is not taken in; nor is one beyond the
+// capacity. A copy of a block in another tier, of which engines tell no tokens, counts where the block is known. In doubt a
+// server holds too little, never too much.
 //
 // # Locks
 //

@@ -2,20 +2,27 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/switchyard/switchyard/internal/stack"
 )
 
 // TestMemoryOfRequestsInFlight bounds what a proxy keeps for a request while its answer is streamed: its body, once, as
 // long as it can be sent to another server, and nothing that grows with it where only its first part was shown to the picker.
 func TestMemoryOfRequestsInFlight(t *testing.T) {
 	const requests, fixed = 40, 250_000
-	w := newWorld(t, gateway+poolRoute("llm")+pool("llm", "sim")+
-		simPods("sim", 1, 2, "--first-token", "1ms", "--inter-token", "1m", "--cache-blocks", "200000"), worldOptions{threads: 1})
+	w := newManifests(t, gateway+poolRoute("llm")+pool("llm", "sim")+recorderPods("sim", 1, 1))
+	startEndless(t, w.podAddress(1))
+	w.startStack(stack.Options{})
+	w.startFleet(w.stack.XDSAddr, 1, 1)
 	for _, c := range []struct {
 		name       string
 		body, most int
@@ -41,6 +48,52 @@ func TestMemoryOfRequestsInFlight(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestDeadPickOfLongBodies has a picker that names a server where nobody listens, for bodies that are longer than any buffer of a
+// connection. What is kept in flight is sent to another server; what is seen in part is not kept, and so fails at once.
+func TestDeadPickOfLongBodies(t *testing.T) {
+	w, p := misledWorld(t, failOpen)
+	p.name(w.fill("$NET.3:8000"))
+	for size, status := range map[int]int{
+		400_000:     http.StatusOK,
+		896<<10 - 1: http.StatusOK,
+		1_600_000:   http.StatusServiceUnavailable,
+	} {
+		r := w.post("/v1/chat/completions", promptOfSize(size))
+		l := w.access.line(t, r.headers.Get("x-request-id"))
+		if r.status != status || l.Picked != w.podAddress(3) {
+			t.Errorf("%d bytes: status %d %s, want %d; access log %+v", size, r.status, r.body, status, l)
+		}
+	}
+}
+
+// startEndless starts a model server that reads a request, answers with one event and then waits for its client to go.
+func startEndless(t *testing.T, address string) {
+	t.Helper()
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/metrics" {
+			http.NotFound(w, r)
+			return
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("content-type", "text/event-stream")
+		_, _ = io.WriteString(w, "data: {}\n\n")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	})}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	t.Cleanup(func() {
+		_ = server.Close()
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
+	})
 }
 
 // hold has n answers begun, to bodies of so many bytes; none ends before the returned function is called.
