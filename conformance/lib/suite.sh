@@ -19,7 +19,7 @@ report_of() { # SUITE
 flags_of() { # SUITE; sets FLAGS
 	local usable=${USABLE_ADDRESS:-}
 	if [[ $1 == resilience ]]; then
-		FLAGS=(-test.v -test.parallel 4 -test.run "${TEST:+^$TEST\$}" -test.timeout "$(limit_of "$1")m" -gateway-class="$CLASS"
+		FLAGS=(-test.v -test.parallel 3 -test.run "${TEST:+^$TEST\$}" -test.timeout "$(limit_of "$1")m" -gateway-class="$CLASS"
 			-control-plane-namespace="$NAMESPACE" -control-plane="$RELEASE" -chart="$ROOT/charts/llm-d-router-gateway"
 			-standalone-chart="$ROOT/charts/llm-d-router-standalone")
 		return

@@ -13,7 +13,7 @@
 //	go test -c -o /tmp/resilience.test .
 //	cluster exec -- /tmp/resilience.test -test.v -chart DIR -standalone-chart DIR [-test.run TestGatewayScaled]
 //
-// Those that need the control plane for themselves come one by one, then the others, four at a time when conformance/run starts them.
+// Those that need the control plane for themselves, or a node that has time to notice what died, come one by one, then the others, three at a time when conformance/run starts them.
 //
 //	KUBECONFIG -> Gateways, pools, simulated model servers -> load -> counts, each with a bound
 package resilience

@@ -96,7 +96,9 @@ func requestTimeout(f *model.Forward) time.Duration {
 }
 
 // retryPolicy tries again where the request never reached a server: on a further address of the pick, or on
-// another endpoint. A server that may have begun to work on it is never asked twice.
+// another endpoint. A server that may have begun to work on it is never asked twice. For it Envoy keeps the body until the
+// answer has ended; bodies that are sent in part are beyond the route's limit, and are not tried again
+// (docs/decisions/0013-bodies-in-flight.md).
 func (b *builder) retryPolicy() *routev3.RetryPolicy {
 	return &routev3.RetryPolicy{
 		RetryOn:    "connect-failure,refused-stream",

@@ -37,8 +37,8 @@ const PrecisePrefixType = "precise-prefix-cache-producer"
 // cluster. A password in the address is shown nowhere. When more changes wait than may (about 64 MiB), a server's blocks are
 // taken out and begin anew.
 //
-// Blocks that are not of full attention are passed over, as are blocks of an engine whose block size is no multiple of
-// blockSizeTokens. Best give the engines' own: then images in prompts and cache salts are told apart, too.
+// Blocks that are not of full attention are passed over, as are those of another size than the first that a server tells, and
+// blocks of an engine whose block size is no multiple of blockSizeTokens. Best give the engines' own: then images in prompts and cache salts are told apart, too.
 type PrecisePrefix struct {
 	settings preciseSettings
 	metrics  *kvindex.Metrics

@@ -362,7 +362,7 @@ func TestTokenProducer(t *testing.T) {
 		_, _ = io.WriteString(w, `[{"token_ids":[`+strconv.Itoa(len(text))+`]}]`)
 	}))
 	t.Cleanup(server.Close)
-	p, err := producer.NewToken([]byte(`{"modelName":"m","vllm":{"url":"` + server.URL + `","timeout":"50ms","mmTimeout":"30s"}}`))
+	p, err := producer.NewToken([]byte(`{"modelName":"m","vllm":{"url":"` + server.URL + `","timeout":"350ms","mmTimeout":"30s"}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
