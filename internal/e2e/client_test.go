@@ -85,12 +85,16 @@ func (w *world) post(path, body string, headers ...string) reply {
 
 // chat is a chat completion request for the simulators' model.
 func chat(prompt string, stream bool, maxTokens int) string {
-	body, err := json.Marshal(map[string]any{
-		"model":      "sim-model",
-		"stream":     stream,
-		"max_tokens": maxTokens,
-		"messages":   []map[string]string{{"role": "user", "content": prompt}},
-	})
+	type message struct {
+		Role    string `json:"role"` // first, as clients of OpenAI's write it
+		Content string `json:"content"`
+	}
+	body, err := json.Marshal(struct {
+		Messages  []message `json:"messages"`
+		Model     string    `json:"model"`
+		MaxTokens int       `json:"max_tokens"`
+		Stream    bool      `json:"stream"`
+	}{[]message{{"user", prompt}}, "sim-model", maxTokens, stream})
 	if err != nil {
 		panic(err)
 	}
