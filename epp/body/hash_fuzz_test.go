@@ -17,7 +17,7 @@ type randomBody struct {
 func (r *randomBody) text(n int) {
 	r.b.WriteByte('"')
 	for range n {
-		switch c := rune(r.IntN(0x20000)); r.IntN(12) {
+		switch c := rune(0x80 + r.IntN(0x20000)); r.IntN(12) { // control characters, quotes and backslashes would need an escape
 		case 0:
 			fmt.Fprintf(&r.b, `\u%04x`, r.IntN(0x10000))
 		case 1:
