@@ -3,6 +3,7 @@ package resilience
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -47,6 +48,10 @@ const (
 `
 	steeringHeader = "test-epp-endpoint-selection"
 )
+
+// handedOver is how long proxies may stay with a picker that ends, once there is another: one look for it, and as long as they wait before they
+// connect again, three seconds at most.
+const handedOver = 5 * time.Second
 
 // askFor sends a request with headers and gives the status, and the model server that answered.
 func askFor(ctx context.Context, url, model string, headers map[string]string) (status int, server string, err error) {
@@ -113,6 +118,51 @@ func (r *release) expectReplaced(deployment string, before []types.UID) {
 			r.t.Errorf("pod %s of %s is still there, so that nothing was tried", uid, deployment)
 		}
 	}
+}
+
+// expectTold wants every proxy told by the one picker there is now what to do, though the one before it still has requests to finish.
+func (r *release) expectTold(epp, proxyDeployment string) {
+	r.t.Helper()
+	proxies, pickers := r.podsIn(proxyDeployment), r.podsIn(epp)
+	if len(pickers) != 1 {
+		r.t.Fatalf("%s has %d pods", epp, len(pickers))
+	}
+	took := eventually(r.t, settled, "the new picker has the proxies", func(ctx context.Context) error {
+		var told struct{ Proxies []struct{ Synced bool } }
+		if err := getJSON(ctx, "http://"+pickers[0].Status.PodIP+":9090/debug/xds", &told); err != nil {
+			return err
+		}
+		synced := 0
+		for _, p := range told.Proxies {
+			if p.Synced {
+				synced++
+			}
+		}
+		if synced != len(proxies) {
+			return fmt.Errorf("%d of %d proxies have what it says", synced, len(proxies))
+		}
+		return nil
+	})
+	r.t.Logf("the new picker tells all %d proxies what to do after %s", len(proxies), took.Round(time.Millisecond))
+	if took > handedOver {
+		r.t.Errorf("the new picker had the proxies only after %s, when the old one had finished its requests", took)
+	}
+}
+
+func getJSON(ctx context.Context, url string, into any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answers %s", url, resp.Status)
+	}
+	return json.NewDecoder(resp.Body).Decode(into)
 }
 
 // waitReplaced waits until a pod of a Deployment is gone and all that it should have are ready.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 
 	"golang.org/x/sync/errgroup"
 	infv1 "sigs.k8s.io/gateway-api-inference-extension/api/v1"
@@ -148,6 +149,14 @@ func (b *beside) run(ctx context.Context) error {
 	group.Go(func() error { return b.admission.keep(ctx) })
 	group.Go(func() error { b.pass(ctx); return nil })
 	return group.Wait()
+}
+
+// handOver leaves the proxies to another picker's pod, as soon as there is one, while this one finishes its requests. A process that does not know
+// the name of its pod cannot tell others from itself, and keeps them.
+func (b *beside) handOver(ctx context.Context, log *slog.Logger) {
+	if self := os.Getenv("POD_NAME"); b != nil && self != "" && b.plane.HandOver(ctx, self) {
+		log.Info("another picker tells proxies what to do from here on")
+	}
 }
 
 // pass hands on what the source sees.

@@ -197,7 +197,8 @@ func (p *pickerProcess) serve(ctx context.Context) error {
 	// Not ready first, so that nobody is sent here who would find another leader; then the lease, so that there is one soon.
 	p.picker.Unready()
 	endLease()
-	// Proxies that start in the meantime still get their configuration: xDS ends with what is in the background.
+	// Proxies get their configuration here until another picker can give it to them, or to the end of the drain.
+	group.Go(func() error { p.proxies.handOver(background, p.log); return nil })
 	p.picker.Drain(background)
 	health.Stop()
 	_ = page.Close()

@@ -28,10 +28,7 @@ func (p *PickerPods) add(in, out *source.Objects) {
 	slice := &discoveryv1.EndpointSlice{ObjectMeta: meta, Ports: []discoveryv1.EndpointPort{{Name: &name, Port: &port}}}
 	slice.Labels = map[string]string{discoveryv1.LabelServiceName: service.Name}
 	for pod := range in.Pods.InNamespace(p.Namespace) {
-		if !p.Labels.Matches(labels.Set(pod.Labels)) || !source.PodReady(pod) {
-			continue
-		}
-		if _, err := netip.ParseAddr(pod.Status.PodIP); err != nil {
+		if !p.answers(pod) {
 			continue
 		}
 		slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{Addresses: []string{pod.Status.PodIP}})
@@ -40,4 +37,23 @@ func (p *PickerPods) add(in, out *source.Objects) {
 		}
 	}
 	out.EndpointSlices = source.NewSet(slice)
+}
+
+// answers tells whether a pod is a picker that may be asked.
+func (p *PickerPods) answers(pod *corev1.Pod) bool {
+	_, err := netip.ParseAddr(pod.Status.PodIP)
+	return err == nil && p.Labels.Matches(labels.Set(pod.Labels)) && source.PodReady(pod)
+}
+
+// besides tells whether a pod of another name than self may be asked.
+func (p *PickerPods) besides(self string, in *source.Objects) bool {
+	if in == nil {
+		return false
+	}
+	for pod := range in.Pods.InNamespace(p.Namespace) {
+		if pod.Name != self && p.answers(pod) {
+			return true
+		}
+	}
+	return false
 }

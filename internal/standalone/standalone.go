@@ -7,10 +7,12 @@ package standalone
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -27,6 +29,9 @@ import (
 
 // farewell bounds how long the streams of proxies may take to end.
 const farewell = time.Second
+
+// lookAgain is how often a Plane that is to hand over looks for somebody to take over.
+const lookAgain = 100 * time.Millisecond
 
 // Options of a Plane.
 type Options struct {
@@ -45,6 +50,8 @@ type Plane struct {
 	store       *source.Store
 	pipeline    *pipeline.Pipeline
 	views       *xds.Server
+	over        chan struct{} // closed when proxies are handed over
+	handOver    func()
 }
 
 // New makes a Plane that does nothing yet.
@@ -52,7 +59,8 @@ func New(options Options) *Plane {
 	if options.Log == nil {
 		options.Log = slog.Default()
 	}
-	p := &Plane{intent: options.Intent, credentials: options.Credentials, store: source.NewStore()}
+	p := &Plane{intent: options.Intent, credentials: options.Credentials, store: source.NewStore(), over: make(chan struct{})}
+	p.handOver = sync.OnceFunc(func() { close(p.over) })
 	p.views = xds.New(xds.Options{
 		Authorize:   options.Authorize,
 		Logger:      options.Log,
@@ -97,17 +105,40 @@ func (p *Plane) Run(ctx context.Context, l net.Listener) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return p.pipeline.Run(ctx) })
 	group.Go(func() error {
-		if err := server.Serve(l); err != nil {
+		if err := server.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) { // it is stopped when ctx ends before it has begun
 			return fmt.Errorf("serving xDS: %w", err)
 		}
 		return nil
 	})
 	group.Go(func() error {
-		<-ctx.Done()
+		select {
+		case <-ctx.Done():
+		case <-p.over:
+		}
 		p.stop(server)
 		return nil
 	})
 	return group.Wait()
+}
+
+// HandOver is for a picker's pod that ends, of the name self: it waits until a picker in another pod is ready, whose proxies these become: their
+// streams end, and no new ones are taken. So they have what the other says as soon as it can say it, not when this one has finished its
+// requests. It returns true then, and false with ctx, or at once where pickers are no pods: nobody else serves those proxies.
+func (p *Plane) HandOver(ctx context.Context, self string) bool {
+	if p.intent.PickerPods == nil {
+		return false
+	}
+	tick := time.NewTicker(lookAgain)
+	defer tick.Stop()
+	for !p.intent.PickerPods.besides(self, p.store.Latest().Objects) {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+	}
+	p.handOver()
+	return true
 }
 
 // stop lets streams end, and cuts those that do not.

@@ -11,8 +11,12 @@ import (
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/switchyard/switchyard/epp/datalayer"
 	"github.com/switchyard/switchyard/internal/source"
@@ -148,5 +152,63 @@ func TestEndpointsAreFollowed(t *testing.T) {
 			}
 			return false
 		})
+	}
+}
+
+// A picker's pod that ends leaves its proxies to another one that is ready, and to nobody before.
+func TestProxiesAreHandedOver(t *testing.T) {
+	pods := labels.SelectorFromSet(labels.Set{"app": "epp"})
+	p := run(t, intentOf(func(i *Intent) {
+		i.Pickers, i.PickerPods = nil, &PickerPods{Namespace: "models", Labels: pods, Port: 9002}
+	}))
+	follow := func(pickers ...*corev1.Pod) {
+		p.Follow(&source.Objects{InferencePools: source.NewSet(newPool("llama")), Pods: source.NewSet(pickers...)})
+	}
+	picker := labels.Set{"app": "epp"}
+	self, other, server := newPod("epp-0", "10.0.1.1", 2, picker), newPod("epp-1", "10.0.1.2", 1, picker), newPod("llama-0", "10.0.0.1", 1, labels.Set{"app": "llama"})
+	follow(self, unready(other.DeepCopy()), server)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	stream := p.clusters(ctx)
+	if _, err := stream.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	handed := make(chan bool, 1)
+	go func() { handed <- p.HandOver(ctx, "epp-0") }()
+	ended := make(chan error, 1)
+	go func() {
+		for {
+			if _, err := stream.Recv(); err != nil {
+				ended <- err
+				return
+			}
+		}
+	}()
+	select {
+	case <-handed:
+		t.Fatal("handed over to a pod that is not ready, to a model server or to itself")
+	case err := <-ended:
+		t.Fatalf("the stream ended before there was another picker: %v", err)
+	case <-time.After(5 * lookAgain):
+	}
+	follow(self, other, server)
+	if err := <-ended; ctx.Err() != nil || !<-handed {
+		t.Fatalf("not handed over: %v", err)
+	}
+	// Nobody comes back here, and the rest goes on: what is served until the end of the drain follows the objects.
+	again, err := discoveryv3.NewAggregatedDiscoveryServiceClient(p.conn).DeltaAggregatedResources(ctx)
+	if err == nil {
+		_, err = again.Recv()
+	}
+	if status.Code(err) != codes.Unavailable || !p.Ready() {
+		t.Errorf("a new stream got %v, ready %t", err, p.Ready())
+	}
+}
+
+func TestNobodyElseServesTheProxiesBesideAPicker(t *testing.T) {
+	p := run(t, intentOf(func(*Intent) {}))
+	p.Follow(&source.Objects{InferencePools: source.NewSet(newPool("llama"))})
+	if p.HandOver(t.Context(), "epp-0") {
+		t.Error("handed over without pods of pickers")
 	}
 }
