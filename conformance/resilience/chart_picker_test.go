@@ -49,9 +49,9 @@ const (
 	steeringHeader = "test-epp-endpoint-selection"
 )
 
-// handedOver is how long proxies may stay with a picker that ends, once there is another: one look for it, and as long as they wait before they
+// leftWithin is how long proxies may stay with a picker that ends, once there is another: one look for it, and as long as they wait before they
 // connect again, three seconds at most.
-const handedOver = 5 * time.Second
+const leftWithin = 5 * time.Second
 
 // askFor sends a request with headers and gives the status, and the model server that answered.
 func askFor(ctx context.Context, url, model string, headers map[string]string) (status int, server string, err error) {
@@ -144,7 +144,7 @@ func (r *release) expectTold(epp, proxyDeployment string) {
 		return nil
 	})
 	r.t.Logf("the new picker tells all %d proxies what to do after %s", len(proxies), took.Round(time.Millisecond))
-	if took > handedOver {
+	if took > leftWithin {
 		r.t.Errorf("the new picker had the proxies only after %s, when the old one had finished its requests", took)
 	}
 }
