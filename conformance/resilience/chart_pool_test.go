@@ -22,6 +22,7 @@ func TestStandalonePool(t *testing.T) {
 	r := in.newRelease(t, "pooled", flags.standaloneChart, smallProxies("service"), `router:
   inferenceObjectives: [{name: high, priority: 10}]
   monitoring: {prometheus: {auth: {enabled: false}}}
+  epp: {flags: {drain-timeout: 20s}}
 `)
 	epp, proxy := r.name+"-epp", r.name+"-proxy"
 	r.waitServed(proxy)
@@ -57,10 +58,13 @@ func TestStandalonePool(t *testing.T) {
 	}
 
 	run := startLoad(t, r.options(proxy, chartLoad...))
-	r.upgrade("another priority, and resources of the picker", `router:
+	r.addValues(`router:
   inferenceObjectives: [{name: high, priority: 20}]
-  epp: {resources: {requests: {memory: 80Mi}}}
+  proxy: {failOpen: false}
 `)
+	r.helm("upgrade")
+	r.expectTold(epp, proxy)
+	r.waitDeployments()
 	if status, _, err := askFor(t.Context(), url, "nickname", map[string]string{"x-llm-d-inference-objective": "high"}); err != nil || status != http.StatusOK {
 		t.Fatalf("status %d, %v", status, err)
 	}

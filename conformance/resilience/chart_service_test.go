@@ -16,7 +16,6 @@ func TestStandaloneService(t *testing.T) {
 	pickers := uids(r.podsIn(epp))
 	r.upgrade("flags, and a configuration of its own", ownConfig, "router: {epp: {flags: {v: 2}}}\n")
 	r.expectReplaced(epp, pickers)
-	r.expectTold(epp, proxy)
 	r.expectSteered(proxy, false)
 
 	pickers, proxies := uids(r.podsIn(epp)), uids(r.podsIn(proxy))

@@ -147,10 +147,16 @@ func (r *release) upgrade(what string, values ...string) {
 	began := time.Now()
 	r.addValues(values...)
 	r.helm("upgrade")
+	r.waitDeployments()
+	r.t.Logf("upgraded (%s) after %s", what, time.Since(began).Round(time.Millisecond))
+}
+
+// waitDeployments waits until the pods of the release are those that there should be, and no others.
+func (r *release) waitDeployments() {
+	r.t.Helper()
 	for _, name := range r.deployments() {
 		r.waitRolledOut(r.t, r.namespace, name)
 	}
-	r.t.Logf("upgraded (%s) after %s", what, time.Since(began).Round(time.Millisecond))
 }
 
 // deployments lists those of the release.
