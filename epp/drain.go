@@ -2,6 +2,7 @@ package epp
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -17,6 +18,13 @@ func (e *EPP) Unready() {
 	e.health.changed()
 }
 
+// Linger is Unready, but whoever checks the ext_proc service by its name, as proxies do before they ask, is told to the end of the drain what was true
+// before: a picker that leads is asked on as long as no other can be.
+func (e *EPP) Linger() {
+	e.health.linger()
+	e.Unready()
+}
+
 // Drain takes the picker out of service: it reports not ready at once, goes on serving until no request has come for
 // DrainQuiet or DrainTimeout is over, then refuses new streams and what still
 // waits for room, and waits for the open ones. ctx bounds all of it: when it ends,
@@ -24,15 +32,18 @@ func (e *EPP) Unready() {
 func (e *EPP) Drain(ctx context.Context) {
 	e.Unready()
 	e.serveUntilQuiet(ctx)
-	e.flow.Load().Stop()
 	e.health.stop()
 	e.mu.Lock()
 	servers := e.servers
 	e.servers = nil
 	e.mu.Unlock()
+	var stopping sync.WaitGroup
 	for _, server := range servers {
-		stopServer(ctx, server)
+		stopping.Go(func() { stopServer(ctx, server) })
 	}
+	// Only now, for who comes to a stopped flow control is refused, and who comes to a stopped server is served by proxies that fail open.
+	e.flow.Load().Stop()
+	stopping.Wait()
 }
 
 // serveUntilQuiet returns when no stream has been open or come for DrainQuiet, at DrainTimeout, or when ctx ends.

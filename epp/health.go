@@ -3,6 +3,7 @@ package epp
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -30,6 +31,8 @@ type health struct {
 	// reachable is ready without what other replicas and plugins have to say.
 	reachable, ready func() bool
 	leaderElection   bool
+	// lingers: the ext_proc service stays ready until stopped, whatever else is not.
+	lingers atomic.Bool
 
 	mu sync.Mutex
 	// change is closed, and replaced, when the state may have changed.
@@ -57,8 +60,14 @@ func (h *health) changed() {
 	h.change = make(chan struct{})
 }
 
+// linger has the ext_proc service stay ready, if it is, until stop.
+func (h *health) linger() { h.lingers.Store(h.ready()) }
+
 // stop ends the watches, which would hold up a graceful stop.
-func (h *health) stop() { h.stopOnce.Do(func() { close(h.stopped) }) }
+func (h *health) stop() {
+	h.lingers.Store(false)
+	h.stopOnce.Do(func() { close(h.stopped) })
+}
 
 func (h *health) changes() <-chan struct{} {
 	h.mu.Lock()
@@ -71,8 +80,10 @@ func (h *health) status(service string) healthv1.HealthCheckResponse_ServingStat
 	switch service {
 	case liveness:
 		serving = true
-	case "", readiness, extproc.ServiceName:
+	case "", readiness:
 		serving = h.ready()
+	case extproc.ServiceName:
+		serving = h.ready() || h.lingers.Load()
 	default:
 		if h.leaderElection {
 			return healthv1.HealthCheckResponse_SERVICE_UNKNOWN

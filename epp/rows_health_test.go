@@ -32,3 +32,15 @@ func TestRowsTheProtocolOfThePool(t *testing.T) {
 		}
 	}
 }
+
+// TestRowsALeaderThatEnds is asked on by those who check the ext_proc service; kubelets hear at once that it is not ready.
+func TestRowsALeaderThatEnds(t *testing.T) {
+	for _, leads := range []bool{true, false} {
+		s := start(t, epp.Options{Leading: func() bool { return leads }})
+		s.setPool("10.0.0.1:8000")
+		before := map[bool]healthv1.HealthCheckResponse_ServingStatus{true: serving, false: notServing}[leads]
+		s.expectHealth(map[string]healthv1.HealthCheckResponse_ServingStatus{"": before, "readiness": before, extProc: before, "liveness": serving})
+		s.Linger()
+		s.expectHealth(map[string]healthv1.HealthCheckResponse_ServingStatus{"": notServing, "readiness": notServing, extProc: before, "liveness": serving})
+	}
+}

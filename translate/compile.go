@@ -31,7 +31,7 @@ func Compile(in *source.Objects, opts Options) (*Output, error) {
 		Statuses: result.Statuses,
 	}
 	if opts.Objects.Picker != (gatewayapi.ServicePort{}) {
-		opts.Envoy.Pickers = result.Pickers
+		opts.Envoy.Pickers, opts.Envoy.EndingPickers = result.Pickers, result.EndingPickers
 	}
 	for _, gw := range result.Gateways {
 		view, err := envoy.Build(gw, opts.Envoy)

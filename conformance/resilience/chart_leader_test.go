@@ -18,45 +18,44 @@ const (
 	takenOver = 25 * time.Second
 )
 
-// TestStandaloneLeader takes the leader of three pickers away under load, once in order and once without a word. Requests are served
-// meanwhile, and then picked for again.
+// TestStandaloneLeader takes the leader of three pickers away under load, once in order and once without a word. Requests are served meanwhile, and
+// then picked for again. In order nothing is refused where nothing is served without a pick: a leader that ends is asked until there is another.
 func TestStandaloneLeader(t *testing.T) {
 	t.Parallel()
 	in := connect(t)
-	r := in.newRelease(t, "led", flags.standaloneChart, smallProxies("service"), withoutPool, "router: {epp: {replicas: 3}}\n")
-	epp, proxy := r.name+"-epp", r.name+"-proxy"
-	leader := r.waitLeader(epp, "", settled)
-	r.waitServed(proxy)
-	r.expectPicked(proxy)
-	run := startLoad(t, r.options(proxy, chartLoad...))
 	for _, c := range []struct {
-		how   string
-		bound time.Duration
-		end   func(*corev1.Pod)
+		name, how string
+		failOpen  bool
+		bound     time.Duration
+		end       func(*release, *corev1.Pod) error
 	}{
-		{"was deleted", handedOver, func(p *corev1.Pod) {
-			if err := r.Delete(t.Context(), p); err != nil {
-				t.Fatal(err)
-			}
-		}},
-		{"was killed, and its pod deleted with no time to end", takenOver, func(p *corev1.Pod) {
-			r.kill(t, p, "epp")
-			if err := client.IgnoreNotFound(r.Delete(t.Context(), p, client.GracePeriodSeconds(0))); err != nil {
-				t.Fatal(err)
-			}
+		{"relieved", "was deleted", false, handedOver, func(r *release, p *corev1.Pod) error { return r.Delete(r.t.Context(), p) }},
+		{"lost", "was killed, and its pod deleted with no time to end", true, takenOver, func(r *release, p *corev1.Pod) error {
+			r.kill(r.t, p, "epp")
+			return client.IgnoreNotFound(r.Delete(r.t.Context(), p, client.GracePeriodSeconds(0)))
 		}},
 	} {
-		began := time.Now()
-		c.end(leader)
-		next := r.waitLeader(epp, leader.Name, c.bound)
-		t.Logf("another picker leads %s after the leader %s", time.Since(began).Round(time.Millisecond), c.how)
-		r.expectPicked(proxy)
-		leader = next
+		t.Run(c.name, func(t *testing.T) {
+			r := in.newRelease(t, c.name, flags.standaloneChart, smallProxies("service"), withoutPool,
+				fmt.Sprintf("router: {epp: {replicas: 3}, proxy: {failOpen: %t}}\n", c.failOpen))
+			epp, proxy := r.name+"-epp", r.name+"-proxy"
+			leader := r.waitLeader(epp, "", settled)
+			r.waitServed(proxy)
+			r.expectPicked(proxy)
+			run := startLoad(t, r.options(proxy, chartLoad...))
+			began := time.Now()
+			if err := c.end(r, leader); err != nil {
+				t.Fatal(err)
+			}
+			r.waitLeader(epp, leader.Name, c.bound)
+			t.Logf("another picker leads %s after the leader %s", time.Since(began).Round(time.Millisecond), c.how)
+			r.expectPicked(proxy)
+			more(t, run, 1)
+			expectNoErrors(t, run)
+			r.expectCleanLogs(epp)
+			r.uninstall(2)
+		})
 	}
-	more(t, run, 1)
-	expectNoErrors(t, run)
-	r.expectCleanLogs(epp)
-	r.uninstall(2)
 }
 
 // waitLeader waits until a picker other than this one holds the Lease of the release and is the only one that is ready, while two

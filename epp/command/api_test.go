@@ -19,8 +19,7 @@ import (
 
 var discard = slog.New(slog.DiscardHandler)
 
-// clusterAPI is as much of an API server as a picker needs: the objects of the variable pool, Leases, TokenReviews and
-// SubjectAccessReviews. It knows two tokens: reader may get every page, other may not.
+// clusterAPI is as much of an API server as a picker needs: a pool and a pod, Leases, TokenReviews and SubjectAccessReviews. It knows two tokens: reader may get every page, other may not.
 type clusterAPI struct {
 	server *httptest.Server
 	mux    *http.ServeMux
@@ -31,12 +30,19 @@ type clusterAPI struct {
 	reviews map[string]int
 }
 
+// newClusterAPI has the objects of the constant pool.
 func newClusterAPI(t *testing.T) *clusterAPI {
+	t.Helper()
+	return newClusterAPIOf(t, pool)
+}
+
+// newClusterAPIOf has the objects of a manifest: an InferencePool, then a Pod.
+func newClusterAPIOf(t *testing.T, manifest string) *clusterAPI {
 	t.Helper()
 	a := &clusterAPI{leases: map[string]map[string]any{}, reviews: map[string]int{}}
 	mux := http.NewServeMux()
 	a.mux = mux
-	pools, pods := strings.Split(pool, "---\n")[0], strings.Split(pool, "---\n")[1]
+	pools, pods, _ := strings.Cut(manifest, "---\n")
 	const group = "/apis/inference.networking.k8s.io"
 	mux.HandleFunc("GET "+group, func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, 200, map[string]any{"kind": "APIGroup", "apiVersion": "v1", "name": "inference.networking.k8s.io",

@@ -151,6 +151,9 @@ func (b *beside) run(ctx context.Context) error {
 	return group.Wait()
 }
 
+// followPickers tells whether proxies hear of each picker that comes and goes.
+func (b *beside) followPickers() bool { return b != nil && b.intent.PickerPods != nil }
+
 // handOver leaves the proxies to another picker's pod, as soon as there is one, while this one finishes its requests. A process that does not know
 // the name of its pod cannot tell others from itself, and keeps them.
 func (b *beside) handOver(ctx context.Context, log *slog.Logger) {

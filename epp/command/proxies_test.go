@@ -180,9 +180,10 @@ func TestProxiesFollowTheFile(t *testing.T) {
 	}
 }
 
-// TestProxiesOfAClusterAreServedToTheEnd follows a pool, and has a new proxy come while the picker drains.
+// TestProxiesOfAClusterAreServedToTheEnd follows a pool, and has a new proxy come while the picker drains, which is the only one.
 func TestProxiesOfAClusterAreServedToTheEnd(t *testing.T) {
-	kubeconfig := newClusterAPI(t).kubeconfig(t)
+	const self = "llama-epp-7d9f8b6c5-x2x4z"
+	kubeconfig := newClusterAPIOf(t, strings.ReplaceAll(pool, "name: llama-0", "name: "+self)).kubeconfig(t)
 	for name, args := range map[string][]string{
 		"a pool":     {"--pool-name", "llama"},
 		"a selector": {"--endpoint-selector", "app=llama", "--endpoint-target-ports", "1", "--endpoint-app-protocol", "http"},
@@ -191,7 +192,7 @@ func TestProxiesOfAClusterAreServedToTheEnd(t *testing.T) {
 			pool := map[string]string{"a pool": "pool/models/llama", "a selector": "pool/models/llama-epp"}[name]
 			args := append(append(args, proxied[:len(proxied)-2]...), "--proxy-picker-selector", "app=llama", "--drain-timeout", "2s",
 				"--kubeconfig", kubeconfig, "--grpc-port", fmt.Sprint(freePort(t)))
-			p := startProcess(t, []string{"POD_NAME=llama-epp-7d9f8b6c5-x2x4z", "NAMESPACE=models"}, args...)
+			p := startProcess(t, []string{"POD_NAME=" + self, "NAMESPACE=models"}, args...)
 			p.eventually("the picker is ready", func() bool {
 				return p.healthOf(p.dial(p.health, insecure.NewCredentials()), "readiness") == "SERVING"
 			})

@@ -194,10 +194,14 @@ func (p *pickerProcess) serve(ctx context.Context) error {
 	case <-background.Done():
 	}
 	p.log.Info("draining", "within", p.flags.drain)
-	// Not ready first, so that nobody is sent here who would find another leader; then the lease, so that there is one soon.
-	p.picker.Unready()
+	// Not ready first, so that nobody is sent here who would find another leader; then the lease, so that there is one soon. Our own proxies are told
+	// where that one is. Until it is ready they ask here, and get their configuration here, at most to the end of the drain.
+	if p.proxies.followPickers() {
+		p.picker.Linger()
+	} else {
+		p.picker.Unready()
+	}
 	endLease()
-	// Proxies get their configuration here until another picker can give it to them, or to the end of the drain.
 	group.Go(func() error { p.proxies.handOver(background, p.log); return nil })
 	p.picker.Drain(background)
 	health.Stop()

@@ -263,6 +263,33 @@ func TestPickersBySelector(t *testing.T) {
 	}
 }
 
+// TestPickersThatEnd: the leader that ends is asked when no other is; a pod that has ended, or never was ready, is not.
+func TestPickersThatEnd(t *testing.T) {
+	role := labels.Set{"role": "picker"}
+	ending := func(name, ip string, phase corev1.PodPhase) *corev1.Pod {
+		p := newPod(name, ip, 9, role)
+		p.DeletionTimestamp, p.Status.Phase = &metav1.Time{}, phase
+		return p
+	}
+	intent := intentOf(func(i *Intent) {
+		i.Pickers, i.PickerPods = nil, &PickerPods{Namespace: "models", Labels: labels.SelectorFromSet(role), Port: 9005}
+	})
+	pods := source.NewSet(ending("leader", "10.1.0.1", corev1.PodRunning), ending("ended", "10.1.0.2", corev1.PodSucceeded), ending("unborn", "", corev1.PodRunning),
+		unready(newPod("next", "10.1.0.3", 1, role)), newPod("server", "10.0.0.1", 20, labels.Set{"app": "llama"}))
+	in := &source.Objects{InferencePools: source.NewSet(newPool("llama")), Pods: pods}
+	if got := strings.Join(compile(t, intent, intent.objects(in)).pickers(), " "); got != "10.1.0.1:9005" {
+		t.Errorf("while none is ready, pickers %q", got)
+	}
+	in.Pods = in.Pods.With(newPod("next", "10.1.0.3", 1, role))
+	if got := strings.Join(compile(t, intent, intent.objects(in)).pickers(), " "); got != "10.1.0.3:9005 10.1.0.1:9005" {
+		t.Errorf("with one that is ready, pickers %q", got)
+	}
+	in.Pods, intent.SpreadPickers = in.Pods.With(newPod("other", "10.1.0.4", 1, role)), true
+	if got := compile(t, intent, intent.objects(in)).priorities(); !slices.Equal(got, []uint32{0, 0, 1}) {
+		t.Errorf("the one that ends is not the last of three: priorities %v", got)
+	}
+}
+
 func TestWhereProxiesListen(t *testing.T) {
 	for listen, want := range map[string]string{"127.0.0.1:8081": "127.0.0.1:8081 false", "0.0.0.0:80": "0.0.0.0:80 false", "[::]:8081": ":::8081 true"} {
 		intent := intentOf(func(i *Intent) { i.Listen = netip.MustParseAddrPort(listen) })

@@ -2,6 +2,7 @@ package standalone
 
 import (
 	"net/netip"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -18,7 +19,8 @@ func (p *PickerPods) service() source.Key {
 	return source.Key{Namespace: p.Namespace, Name: pickerService}
 }
 
-// add makes the Service of the pickers, with the ready ones behind it; who is the oldest is seen from their pods.
+// add makes the Service of the pickers, with those behind it that are ready, and those that end: they serve for a while, and the next leader takes a
+// moment. Who is the oldest is seen from their pods.
 func (p *PickerPods) add(in, out *source.Objects) {
 	service := p.service()
 	meta := metav1.ObjectMeta{Namespace: service.Namespace, Name: service.Name}
@@ -27,11 +29,11 @@ func (p *PickerPods) add(in, out *source.Objects) {
 	name := ""
 	slice := &discoveryv1.EndpointSlice{ObjectMeta: meta, Ports: []discoveryv1.EndpointPort{{Name: &name, Port: &port}}}
 	slice.Labels = map[string]string{discoveryv1.LabelServiceName: service.Name}
-	for pod := range in.Pods.InNamespace(p.Namespace) {
-		if !p.answers(pod) {
-			continue
-		}
-		slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{Addresses: []string{pod.Status.PodIP}})
+	for _, pod := range p.asked(in) {
+		ready, serving := source.PodReady(pod), true
+		ending := !ready
+		slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{Addresses: []string{pod.Status.PodIP},
+			Conditions: discoveryv1.EndpointConditions{Ready: &ready, Serving: &serving, Terminating: &ending}})
 		if _, there := out.Pods.Get(pod.Namespace, pod.Name); !there {
 			out.Pods = out.Pods.With(pod)
 		}
@@ -39,21 +41,20 @@ func (p *PickerPods) add(in, out *source.Objects) {
 	out.EndpointSlices = source.NewSet(slice)
 }
 
-// answers tells whether a pod is a picker that may be asked.
-func (p *PickerPods) answers(pod *corev1.Pod) bool {
-	_, err := netip.ParseAddr(pod.Status.PodIP)
-	return err == nil && p.Labels.Matches(labels.Set(pod.Labels)) && source.PodReady(pod)
-}
-
-// besides tells whether a pod of another name than self may be asked.
-func (p *PickerPods) besides(self string, in *source.Objects) bool {
-	if in == nil {
-		return false
-	}
+// asked are the pickers that are ready, and those that end.
+func (p *PickerPods) asked(in *source.Objects) (out []*corev1.Pod) {
 	for pod := range in.Pods.InNamespace(p.Namespace) {
-		if pod.Name != self && p.answers(pod) {
-			return true
+		if _, err := netip.ParseAddr(pod.Status.PodIP); err != nil || !p.Labels.Matches(labels.Set(pod.Labels)) {
+			continue
+		}
+		if source.PodReady(pod) || pod.DeletionTimestamp != nil && pod.Status.Phase == corev1.PodRunning {
+			out = append(out, pod)
 		}
 	}
-	return false
+	return out
+}
+
+// besides tells whether a pod of another name than self is ready.
+func (p *PickerPods) besides(self string, in *source.Objects) bool {
+	return in != nil && slices.ContainsFunc(p.asked(in), func(pod *corev1.Pod) bool { return pod.Name != self && source.PodReady(pod) })
 }

@@ -38,7 +38,9 @@ type Options struct {
 	// Pickers are the addresses of the embedded endpoint picker's replicas, in order of preference: the first that
 	// is healthy is asked. One replica sees all requests and so knows best what the model servers hold.
 	Pickers []netip.AddrPort
-	// SpreadPickers asks all of them that are healthy, by least request, instead: replicas that need not know what others picked.
+	// EndingPickers are asked while none of Pickers is healthy, in this order: those that have been told to end, and serve for a while.
+	EndingPickers []netip.AddrPort
+	// SpreadPickers asks all of Pickers that are healthy, by least request, instead: replicas that need not know what others picked.
 	SpreadPickers bool
 	// PickerTLS asks them over TLS, whatever their certificate, and not in plaintext.
 	PickerTLS bool

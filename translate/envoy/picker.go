@@ -40,22 +40,23 @@ func (b *builder) addEmbeddedPicker() {
 	}
 	sources := []source.Ref{b.gw.Source}
 	b.add(resource.ID{Type: resource.ClusterType, Name: c.Name}, c, clusterRefs(c.Name), sources)
-	pickers := inOrder(c.Name, b.opts.Pickers)
+	pickers := loadAssignment(c.Name, nil)
 	if b.opts.SpreadPickers {
 		pickers = loadAssignment(c.Name, b.opts.Pickers)
+	} else {
+		appendInOrder(pickers, b.opts.Pickers)
 	}
+	appendInOrder(pickers, b.opts.EndingPickers)
 	b.add(resource.ID{Type: resource.EndpointType, Name: c.Name}, pickers, nil, sources)
 }
 
-// inOrder gives each endpoint a priority of its own: Envoy asks the first that is healthy.
-func inOrder(cluster string, endpoints []netip.AddrPort) *endpointv3.ClusterLoadAssignment {
-	out := &endpointv3.ClusterLoadAssignment{ClusterName: cluster}
-	for i, e := range endpoints {
-		one := loadAssignment(cluster, []netip.AddrPort{e}).Endpoints[0]
-		one.Priority = uint32(i)
+// appendInOrder gives each endpoint a priority of its own, below those that there are: Envoy asks the first that is healthy.
+func appendInOrder(out *endpointv3.ClusterLoadAssignment, endpoints []netip.AddrPort) {
+	for _, e := range endpoints {
+		one := loadAssignment(out.ClusterName, []netip.AddrPort{e}).Endpoints[0]
+		one.Priority = uint32(len(out.Endpoints))
 		out.Endpoints = append(out.Endpoints, one)
 	}
-	return out
 }
 
 // addForeignPicker adds the cluster of a picker behind a Service. The protocol asks for TLS that is not
@@ -122,7 +123,11 @@ func (b *builder) pickerCluster(name string, ping time.Duration) *clusterv3.Clus
 	c := newCluster(name, pickerConnect)
 	c.TypedExtensionProtocolOptions = b.upstreamProtocol(true, ping)
 	c.LoadBalancingPolicy = b.leastRequest()
-	c.CommonLbConfig = &clusterv3.Cluster_CommonLbConfig{HealthyPanicThreshold: &typev3.Percent{Value: 0}}
+	c.CommonLbConfig = &clusterv3.Cluster_CommonLbConfig{
+		HealthyPanicThreshold: &typev3.Percent{Value: 0},
+		// Left to itself Envoy keeps what a health check finds for up to a second after a change of endpoints, and nobody asks a new picker for so long.
+		UpdateMergeWindow: duration(0),
+	}
 	c.PerConnectionBufferLimitBytes = wrapperspb.UInt32(1 << 20)
 	return c
 }

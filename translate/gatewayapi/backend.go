@@ -145,6 +145,11 @@ func readAppProtocol(key source.Key, port corev1.ServicePort) (model.AppProtocol
 // serviceEndpoints lists the ready endpoints behind one port of a Service, ordered, without repetition. A
 // dual-stack Service lists each pod once per family; only its first family that has endpoints counts.
 func (x *index) serviceEndpoints(service *corev1.Service, port corev1.ServicePort) []netip.AddrPort {
+	return x.serviceEndpointsThat(service, port, func(is discoveryv1.EndpointConditions) bool { return valueOr(is.Ready, true) })
+}
+
+// serviceEndpointsThat lists those of which are is true.
+func (x *index) serviceEndpointsThat(service *corev1.Service, port corev1.ServicePort, are func(discoveryv1.EndpointConditions) bool) []netip.AddrPort {
 	byFamily := map[discoveryv1.AddressType][]netip.AddrPort{}
 	for _, slice := range x.slices[source.KeyOf(service)] {
 		number, ok := slicePort(slice, port)
@@ -152,7 +157,7 @@ func (x *index) serviceEndpoints(service *corev1.Service, port corev1.ServicePor
 			continue
 		}
 		for _, e := range slice.Endpoints {
-			if !valueOr(e.Conditions.Ready, true) {
+			if !are(e.Conditions) {
 				continue
 			}
 			for _, address := range e.Addresses {

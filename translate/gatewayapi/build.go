@@ -20,7 +20,7 @@ func Build(in *source.Objects, opts Options) *Result {
 		HTTPRoutes:     make(map[source.Key]*gwv1.HTTPRouteStatus, in.HTTPRoutes.Len()),
 		InferencePools: make(map[source.Key]*infv1.InferencePoolStatus, in.InferencePools.Len()),
 	}}
-	result.Pickers = x.embeddedPickers()
+	result.Pickers, result.EndingPickers = x.embeddedPickers()
 	classes := x.translateClasses(result.Statuses.GatewayClasses)
 	var gateways []*gateway
 	p := &parents{

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	infv1 "sigs.k8s.io/gateway-api-inference-extension/api/v1"
 
 	"github.com/switchyard/switchyard/internal/source"
@@ -77,16 +78,15 @@ func speaksPlaintext(port corev1.ServicePort) bool {
 	return false
 }
 
-// embeddedPickers lists the ready endpoints of the embedded picker's Service, those of older pods first; none
-// while there is none. The oldest knows most of what model servers hold, and a restart of the others does not
-// move the requests away from it.
-func (x *index) embeddedPickers() []netip.AddrPort {
+// embeddedPickers lists the endpoints of the embedded picker's Service: the ready ones, those of older pods first, and those that serve while their
+// pod ends. The oldest knows most of what model servers hold, and a restart of the others does not move the requests away from it.
+func (x *index) embeddedPickers() (ready, ending []netip.AddrPort) {
 	if x.opts.Picker == (ServicePort{}) {
-		return nil
+		return nil, nil
 	}
 	service, port, wrong := x.findServicePort(x.opts.Picker.Service, x.opts.Picker.Port)
 	if wrong.found() {
-		return nil
+		return nil, nil
 	}
 	born := map[netip.Addr]time.Time{}
 	for pod := range x.objects.Pods.InNamespace(service.Namespace) {
@@ -94,7 +94,12 @@ func (x *index) embeddedPickers() []netip.AddrPort {
 			born[ip] = pod.CreationTimestamp.Time
 		}
 	}
-	pickers := x.serviceEndpoints(service, port)
-	slices.SortStableFunc(pickers, func(a, b netip.AddrPort) int { return born[a.Addr()].Compare(born[b.Addr()]) })
-	return pickers
+	older := func(a, b netip.AddrPort) int { return born[a.Addr()].Compare(born[b.Addr()]) }
+	ready = x.serviceEndpoints(service, port)
+	ending = x.serviceEndpointsThat(service, port, func(is discoveryv1.EndpointConditions) bool {
+		return !valueOr(is.Ready, true) && valueOr(is.Serving, false) && valueOr(is.Terminating, false)
+	})
+	slices.SortStableFunc(ready, older)
+	slices.SortStableFunc(ending, older)
+	return ready, ending
 }

@@ -23,7 +23,7 @@ func render(r *Result) string {
 		w.gateway(g)
 	}
 	if r.Pickers != nil {
-		w.line(0, "pickers %s", addresses(r.Pickers))
+		w.line(0, "pickers %s, ending %s", addresses(r.Pickers), addresses(r.EndingPickers))
 	}
 	w.statuses(&r.Statuses)
 	w.rules(&r.Statuses)

@@ -194,7 +194,7 @@ typed_per_filter_config:
   connect_timeout: 0.25s
   per_connection_buffer_limit_bytes: 1048576
   {{- include "routerlib.envoy.breakers" . | nindent 2 }}
-  common_lb_config: {healthy_panic_threshold: {}}
+  common_lb_config: {healthy_panic_threshold: {}, update_merge_window: 0s}
   close_connections_on_host_health_failure: true
   ignore_health_on_host_removal: true
   {{- if ne (index .Values.router.epp.flags "health-checking" | toString) "false" }}
