@@ -46,7 +46,7 @@ func FuzzDecode(f *testing.F) {
 func FuzzYAMLValues(f *testing.F) {
 	for _, text := range []string{
 		"a: yes\nb: [n, y, on, 0644, 1e3, 1.0, .5, 2024-01-02, ~, '1']", "{1: a, true: b, x: 12345678901234567890}",
-		"a: &x {b: 1}\nc: {<<: *x}", "- |\n  text\n- >-\n  folded", "a: !!str 1", "? a\n: b", "-0.0", "1e300", "0b11", "1_000",
+		"a: &x {b: 1}\nc: {<<: *x}", "- |\n  text\n- >-\n  folded", "a: !!str 1", "? a\n: b", "-0.0", "1e300", "0b11", "1_000", "100000000000000100.0", "9223372036854775807.0", "-9223372036854775808.0",
 	} {
 		f.Add([]byte(text))
 	}

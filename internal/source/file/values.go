@@ -99,8 +99,11 @@ func plainFloat(f float64) (any, error) {
 	if math.IsNaN(f) || math.IsInf(f, 0) {
 		return nil, errors.New(".nan and .inf have no place in a manifest")
 	}
-	if f == math.Trunc(f) && math.Abs(f) < 1<<63 {
-		return int64(f), nil
+	if f == math.Trunc(f) {
+		// The shortest decimal that means f, as in JSON: above 2^53 it is not always f itself.
+		if n, err := strconv.ParseInt(strconv.FormatFloat(f, 'f', -1, 64), 10, 64); err == nil {
+			return n, nil
+		}
 	}
 	return f, nil
 }
