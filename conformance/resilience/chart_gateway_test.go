@@ -10,7 +10,8 @@ import (
 )
 
 // TestGatewayPool installs the chart of the control plane once more, for a pool alone: its picker, its InferencePool and its route to a
-// Gateway that there is. Requests come by the Gateway's address.
+// Gateway that there is. Requests come by the Gateway's address. The picker is replaced under load by another configuration of it, and then a leader by
+// one of those that stand by, where nothing is served without a pick.
 func TestGatewayPool(t *testing.T) {
 	t.Parallel()
 	in := connect(t)
@@ -40,6 +41,20 @@ func TestGatewayPool(t *testing.T) {
 	if took := w.waitPicked(access, r.name, began); took > pickerBack {
 		t.Errorf("picks came only after %s", took)
 	}
+	more(t, run, 1)
+	expectNoErrors(t, run)
+
+	r.addValues("router: {epp: {replicas: 3}, inferencePool: {failureMode: FailClose}}\n")
+	r.helm("upgrade")
+	leader := r.waitLeader(epp, "", settled)
+	w.waitPicked(access, r.name, time.Now())
+	run = startLoad(t, w.options(r.name, chartLoad...))
+	began = time.Now()
+	if err := r.Delete(t.Context(), leader); err != nil {
+		t.Fatal(err)
+	}
+	r.waitLeader(epp, leader.Name, handedOver)
+	t.Logf("another picker leads %s after the leader was deleted", time.Since(began).Round(time.Millisecond))
 	more(t, run, 1)
 	expectNoErrors(t, run)
 	r.expectCleanLogs(epp)

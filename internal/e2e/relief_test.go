@@ -33,7 +33,7 @@ func TestPickerRelieved(t *testing.T) {
 		return fmt.Sprintf("---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: picker-%[1]d, namespace: default, labels: {kubernetes.io/service-name: picker}}\n"+
 			"addressType: IPv4\nports: [{name: epp, port: %[1]d}]\nendpoints: [{addresses: [%[2]s], conditions: {%[3]s}}]\n", p.address.Port(), p.address.Addr(), conditions)
 	}
-	const ready, ending = "ready: true", "ready: false, serving: true, terminating: true"
+	const ready, ending = "ready: true", "ready: false, terminating: true"
 	write(slice(before, ready))
 	w.startStack(stack.Options{
 		Pickers: []netip.AddrPort{before.address}, // so that none is embedded; the Service says who is asked

@@ -30,10 +30,10 @@ func (p *PickerPods) add(in, out *source.Objects) {
 	slice := &discoveryv1.EndpointSlice{ObjectMeta: meta, Ports: []discoveryv1.EndpointPort{{Name: &name, Port: &port}}}
 	slice.Labels = map[string]string{discoveryv1.LabelServiceName: service.Name}
 	for _, pod := range p.asked(in) {
-		ready, serving := source.PodReady(pod), true
+		ready := source.PodReady(pod)
 		ending := !ready
 		slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{Addresses: []string{pod.Status.PodIP},
-			Conditions: discoveryv1.EndpointConditions{Ready: &ready, Serving: &serving, Terminating: &ending}})
+			Conditions: discoveryv1.EndpointConditions{Ready: &ready, Terminating: &ending}})
 		if _, there := out.Pods.Get(pod.Namespace, pod.Name); !there {
 			out.Pods = out.Pods.With(pod)
 		}

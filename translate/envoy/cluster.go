@@ -45,13 +45,13 @@ func (b *builder) addBackend(backend model.Backend) {
 	} else {
 		c.LoadBalancingPolicy = b.leastRequest()
 	}
-	b.addCluster(c, backend.Endpoints, []source.Ref{backend.Source})
+	b.addCluster(c, loadAssignment(c.Name, backend.Endpoints), []source.Ref{backend.Source})
 }
 
 // addCluster adds a cluster and, as a resource of its own, its endpoints.
-func (b *builder) addCluster(c *clusterv3.Cluster, endpoints []netip.AddrPort, sources []source.Ref) {
+func (b *builder) addCluster(c *clusterv3.Cluster, endpoints *endpointv3.ClusterLoadAssignment, sources []source.Ref) {
 	b.add(resource.ID{Type: resource.ClusterType, Name: c.Name}, c, clusterRefs(c.Name), sources)
-	b.add(resource.ID{Type: resource.EndpointType, Name: c.Name}, loadAssignment(c.Name, endpoints), nil, sources)
+	b.add(resource.ID{Type: resource.EndpointType, Name: c.Name}, endpoints, nil, sources)
 }
 
 func newCluster(name string, connect time.Duration) *clusterv3.Cluster {

@@ -1,11 +1,15 @@
 package envoy
 
 import (
+	"fmt"
+	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	upstreamhttpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	"google.golang.org/protobuf/proto"
@@ -72,6 +76,36 @@ func TestForeignPickersAreAskedOverTLS(t *testing.T) {
 		check := cluster.HealthChecks[0].GetHttpHealthCheck()
 		if s := check.GetExpectedStatuses(); len(s) != 1 || s[0].Start != 100 || s[0].End != 600 {
 			t.Errorf("plaintext %t: alive with %v, want any answer", plaintext, s)
+		}
+	}
+}
+
+// TestForeignPickersThatEndAreAskedLast, below all that are ready, and alone when there are none.
+func TestForeignPickersThatEndAreAskedLast(t *testing.T) {
+	at := netip.MustParseAddrPort
+	for want, ready := range map[string][]netip.AddrPort{
+		"0 10.1.0.1, 0 10.1.0.2, 1 10.1.0.3, 2 10.1.0.4": {at("10.1.0.1:9002"), at("10.1.0.2:9002")},
+		"0 10.1.0.3, 1 10.1.0.4":                         nil,
+	} {
+		gw := testGateway(forward("a", "pool/shop/theirs"))
+		picker := gw.Backends["pool/shop/theirs"].Pool.Picker
+		picker.Endpoints, picker.Ending = ready, []netip.AddrPort{at("10.1.0.3:9002"), at("10.1.0.4:9002")}
+		view, err := Build(gw, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var assignment endpointv3.ClusterLoadAssignment
+		if err := view.Of(resource.EndpointType)[picker.ID].Body.UnmarshalTo(&assignment); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, locality := range assignment.Endpoints {
+			for _, e := range locality.LbEndpoints {
+				got = append(got, fmt.Sprintf("%d %s", locality.Priority, e.GetEndpoint().GetAddress().GetSocketAddress().GetAddress()))
+			}
+		}
+		if strings.Join(got, ", ") != want {
+			t.Errorf("asked are %q, want %q", got, want)
 		}
 	}
 }

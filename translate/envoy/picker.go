@@ -13,7 +13,6 @@ import (
 
 	"github.com/switchyard/switchyard/internal/source"
 	"github.com/switchyard/switchyard/translate/model"
-	"github.com/switchyard/switchyard/translate/resource"
 )
 
 const (
@@ -38,8 +37,6 @@ func (b *builder) addEmbeddedPicker() {
 	if b.opts.PickerTLS {
 		c.TransportSocket = b.unverifiedTLS()
 	}
-	sources := []source.Ref{b.gw.Source}
-	b.add(resource.ID{Type: resource.ClusterType, Name: c.Name}, c, clusterRefs(c.Name), sources)
 	pickers := loadAssignment(c.Name, nil)
 	if b.opts.SpreadPickers {
 		pickers = loadAssignment(c.Name, b.opts.Pickers)
@@ -47,7 +44,7 @@ func (b *builder) addEmbeddedPicker() {
 		appendInOrder(pickers, b.opts.Pickers)
 	}
 	appendInOrder(pickers, b.opts.EndingPickers)
-	b.add(resource.ID{Type: resource.EndpointType, Name: c.Name}, pickers, nil, sources)
+	b.addCluster(c, pickers, []source.Ref{b.gw.Source})
 }
 
 // appendInOrder gives each endpoint a priority of its own, below those that there are: Envoy asks the first that is healthy.
@@ -68,7 +65,9 @@ func (b *builder) addForeignPicker(p *model.Picker) {
 	if !p.Plaintext {
 		c.TransportSocket = b.unverifiedTLS()
 	}
-	b.addCluster(c, p.Endpoints, []source.Ref{p.Source})
+	pickers := loadAssignment(c.Name, p.Endpoints)
+	appendInOrder(pickers, p.Ending)
+	b.addCluster(c, pickers, []source.Ref{p.Source})
 }
 
 // anyAnswer takes a picker as alive that answers a question for its health, whatever it answers: not every

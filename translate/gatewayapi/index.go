@@ -26,6 +26,8 @@ type index struct {
 	pools    map[source.Key]*resolvedPool
 	rewrites map[source.Key]bool // pools that an InferenceModelRewrite names
 	secrets  map[source.Key]*resolvedSecret
+	// lenient are the Services that pools which serve without a pick name as their pickers.
+	lenient map[source.Key]bool
 	// parameters are those of the ConfigMaps that classes and Gateways refer to.
 	parameters map[source.Key]*parameters
 	backends   map[string]*model.Backend // by ID, of the services and pools that resolve
@@ -54,6 +56,7 @@ func newIndex(in *source.Objects, opts Options) *index {
 		pools:      map[source.Key]*resolvedPool{},
 		rewrites:   map[source.Key]bool{},
 		secrets:    map[source.Key]*resolvedSecret{},
+		lenient:    map[source.Key]bool{},
 		parameters: map[source.Key]*parameters{},
 		backends:   map[string]*model.Backend{},
 		regexes:    map[string]string{},
@@ -61,6 +64,11 @@ func newIndex(in *source.Objects, opts Options) *index {
 	}
 	for object := range in.ModelRewrites() {
 		x.rewrites[source.Key{Namespace: object.Namespace, Name: object.Spec.PoolRef.Name}] = true
+	}
+	for object := range in.InferencePools.All() {
+		if ref := object.Spec.EndpointPickerRef; ref != nil && !failsClosed(object) {
+			x.lenient[source.Key{Namespace: object.Namespace, Name: string(ref.Name)}] = true
+		}
 	}
 	for s := range in.EndpointSlices.All() {
 		if name := s.Labels[discoveryv1.LabelServiceName]; name != "" {

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -60,12 +59,16 @@ func (x *index) resolvePicker(object *infv1.InferencePool) (*model.Picker, findi
 		wrong.reason = invalid
 		return nil, wrong
 	}
-	return &model.Picker{
+	picker := &model.Picker{
 		ID:        fmt.Sprintf("epp/%s/%d", key, port.Port),
 		Source:    source.Ref{Kind: "Service", Namespace: key.Namespace, Name: key.Name},
 		Plaintext: speaksPlaintext(port),
 		Endpoints: x.serviceEndpoints(service, port),
-	}, finding{}
+	}
+	if !x.lenient[key] {
+		picker.Ending = x.ending(service, port)
+	}
+	return picker, finding{}
 }
 
 // speaksPlaintext tells whether a picker asks to be spoken to without TLS. The Endpoint Picker Protocol has
@@ -78,8 +81,7 @@ func speaksPlaintext(port corev1.ServicePort) bool {
 	return false
 }
 
-// embeddedPickers lists the endpoints of the embedded picker's Service: the ready ones, those of older pods first, and those that serve while their
-// pod ends. The oldest knows most of what model servers hold, and a restart of the others does not move the requests away from it.
+// embeddedPickers lists the endpoints of the embedded picker's Service: the ready ones, those of older pods first, and those that end. The oldest knows most of what model servers hold, and a restart of the others does not move the requests away from it.
 func (x *index) embeddedPickers() (ready, ending []netip.AddrPort) {
 	if x.opts.Picker == (ServicePort{}) {
 		return nil, nil
@@ -88,18 +90,34 @@ func (x *index) embeddedPickers() (ready, ending []netip.AddrPort) {
 	if wrong.found() {
 		return nil, nil
 	}
-	born := map[netip.Addr]time.Time{}
-	for pod := range x.objects.Pods.InNamespace(service.Namespace) {
+	ready = x.serviceEndpoints(service, port)
+	x.sortByPods(service.Namespace, ready, func(pod *corev1.Pod) int64 { return pod.CreationTimestamp.Unix() })
+	return ready, x.ending(service, port)
+}
+
+// ending lists the endpoints of a Service whose pods end, those first that end last: the others may be about to stop.
+func (x *index) ending(service *corev1.Service, port corev1.ServicePort) []netip.AddrPort {
+	out := x.serviceEndpointsThat(service, port, func(is discoveryv1.EndpointConditions) bool {
+		return !valueOr(is.Ready, true) && valueOr(is.Terminating, false)
+	})
+	if len(out) > 1 {
+		x.sortByPods(service.Namespace, out, func(pod *corev1.Pod) int64 {
+			if pod.DeletionTimestamp == nil {
+				return 0
+			}
+			return -pod.DeletionTimestamp.Unix()
+		})
+	}
+	return out
+}
+
+// sortByPods sorts endpoints by a number of their pods, smaller ones first; equal ones stay in order.
+func (x *index) sortByPods(namespace string, endpoints []netip.AddrPort, by func(*corev1.Pod) int64) {
+	numbers := map[netip.Addr]int64{}
+	for pod := range x.objects.Pods.InNamespace(namespace) {
 		if ip, err := netip.ParseAddr(pod.Status.PodIP); err == nil {
-			born[ip] = pod.CreationTimestamp.Time
+			numbers[ip] = by(pod)
 		}
 	}
-	older := func(a, b netip.AddrPort) int { return born[a.Addr()].Compare(born[b.Addr()]) }
-	ready = x.serviceEndpoints(service, port)
-	ending = x.serviceEndpointsThat(service, port, func(is discoveryv1.EndpointConditions) bool {
-		return !valueOr(is.Ready, true) && valueOr(is.Serving, false) && valueOr(is.Terminating, false)
-	})
-	slices.SortStableFunc(ready, older)
-	slices.SortStableFunc(ending, older)
-	return ready, ending
+	slices.SortStableFunc(endpoints, func(a, b netip.AddrPort) int { return cmp.Compare(numbers[a.Addr()], numbers[b.Addr()]) })
 }

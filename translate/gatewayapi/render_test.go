@@ -84,7 +84,11 @@ func (w *renderer) backend(b model.Backend) {
 		w.line(2, "pool %s failClose=%v", p.Key, p.FailClose)
 		if p.Picker != nil {
 			transport := map[bool]string{true: " plaintext"}[p.Picker.Plaintext]
-			w.line(2, "picker %s (%s)%s %s", p.Picker.ID, p.Picker.Source, transport, addresses(p.Picker.Endpoints))
+			ending := ""
+			if len(p.Picker.Ending) > 0 {
+				ending = ", ending " + addresses(p.Picker.Ending)
+			}
+			w.line(2, "picker %s (%s)%s %s%s", p.Picker.ID, p.Picker.Source, transport, addresses(p.Picker.Endpoints), ending)
 		}
 	}
 }

@@ -19,8 +19,8 @@ type Result struct {
 	// A Gateway that is not accepted has an entry in Statuses and none here: nothing is to be made for it, and
 	// what already runs for it is to stay as it is until it is accepted again or gone.
 	Gateways []*model.Gateway
-	// Pickers are the ready endpoints of Options.Picker, in order of preference, and EndingPickers those that serve while their pod ends; nil where
-	// that is not set.
+	// Pickers are the ready endpoints of Options.Picker, in order of preference, and EndingPickers those whose pods end; nil where that is not
+	// set.
 	Pickers, EndingPickers []netip.AddrPort
 
 	Statuses Statuses

@@ -225,6 +225,9 @@ type Picker struct {
 	// Plaintext speaks HTTP/2 without TLS; otherwise TLS, as the protocol has it.
 	Plaintext bool
 	Endpoints []netip.AddrPort
+	// Ending are asked while none of Endpoints is healthy: their pods end, and may serve for a while. There are none where a pool serves without a
+	// pick: what such a picker has taken when it stops is refused, so that not to ask it is better there.
+	Ending []netip.AddrPort
 }
 
 // Secret is a certificate chain with its key, both PEM, already checked to belong together.
