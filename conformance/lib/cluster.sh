@@ -1,5 +1,14 @@
 # The cluster that the suites run on, and what is installed there. Sourced by ../run.
 
+# claim_cluster keeps others of this script from the one-node cluster until it ends: each would stop it when it is done.
+claim_cluster() {
+	[[ $(id -u) == 0 ]] || die "starting a cluster needs root; or give a KUBECONFIG"
+	local home=${CLUSTER_HOME:-$HOME/.cache/one-node-cluster}
+	mkdir -p "$home"
+	exec 9>"$home/conformance.lock"
+	flock -n 9 || die "another run has the cluster of $home; wait for its end, or give this one a CLUSTER_HOME and settings of its own (conformance/cluster/README.md)"
+}
+
 start_cluster() {
 	local program
 	if [[ -z $OWN ]]; then
@@ -8,9 +17,8 @@ start_cluster() {
 		timeout 30 kubectl get --raw=/readyz >/dev/null || die "the cluster of KUBECONFIG does not answer"
 		return
 	fi
-	[[ $(id -u) == 0 ]] || die "starting a cluster needs root; or give a KUBECONFIG"
 	"${IN_CLUSTER[@]}" true 2>/dev/null || STARTED=1
-	attended 300 "start the cluster" "$LOGS/cluster-up.log" "$CLUSTER" up
+	attended 300 "start the cluster" "$LOGS/cluster-up.log" "$CLUSTER" up 9>&- # what stays with --keep claims nothing
 }
 
 stop_cluster() {
