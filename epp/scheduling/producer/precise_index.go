@@ -4,17 +4,25 @@ import (
 	"context"
 	"net"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/switchyard/switchyard/epp/datalayer"
 	"github.com/switchyard/switchyard/epp/kvindex"
-	"github.com/switchyard/switchyard/epp/kvindex/kvredis"
 )
+
+// sharedStore is an index that several replicas keep in a database, from which Run reads and to which it writes.
+type sharedStore interface {
+	kvindex.Shared
+	Run(context.Context)
+	Shown() any // for pages that people look at
+	Collectors() []prometheus.Collector
+}
 
 // newIndex makes the index of the kind that the parameters ask for.
 func (s *servers) newIndex(hasher *kvindex.Hasher, metrics *kvindex.Metrics) (err error) {
 	o := kvindex.Options{Hasher: hasher, Tiers: s.settings.listed(), Capacity: s.settings.capacity, Bytes: s.settings.bytes, Metrics: metrics}
 	if s.settings.shared != "" {
-		s.shared, err = kvredis.New(kvredis.Options{Address: s.settings.shared, Hasher: hasher, Metrics: metrics, Medium: s.settings.tiers[0].Name})
-		if err != nil {
+		if s.shared, err = s.settings.newShared(hasher, metrics); err != nil {
 			return err
 		}
 		o.Shared = s.shared

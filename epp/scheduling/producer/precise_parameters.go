@@ -10,7 +10,6 @@ import (
 
 	"github.com/switchyard/switchyard/epp/kvevents"
 	"github.com/switchyard/switchyard/epp/kvindex"
-	"github.com/switchyard/switchyard/epp/kvindex/kvredis"
 	"github.com/switchyard/switchyard/epp/scheduling"
 )
 
@@ -171,10 +170,7 @@ func (s *preciseSettings) readIndex(given *preciseParameters) (err error) {
 	case shared.BackendType != "" && shared.BackendType != "redis" && shared.BackendType != "valkey":
 		return fmt.Errorf("%s.backendType: %q must be redis or valkey", field, shared.BackendType)
 	}
-	if s.shared = shared.Address; s.shared == "" {
-		s.shared = kvredis.DefaultAddress
-	}
-	if err := kvredis.ParseAddress(s.shared); err != nil {
+	if s.shared, err = parseShared(shared.Address); err != nil {
 		return fmt.Errorf("%s.address: %w", field, err)
 	}
 	return nil

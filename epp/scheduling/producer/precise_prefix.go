@@ -9,7 +9,6 @@ import (
 
 	"github.com/switchyard/switchyard/epp/datalayer"
 	"github.com/switchyard/switchyard/epp/kvindex"
-	"github.com/switchyard/switchyard/epp/kvindex/kvredis"
 	"github.com/switchyard/switchyard/epp/scheduling"
 )
 
@@ -149,16 +148,15 @@ func (p *PrecisePrefix) Follow(c *scheduling.Cycle, chosen []int) scheduling.Fol
 // DumpState shows how much is known.
 func (p *PrecisePrefix) DumpState() (json.RawMessage, error) {
 	stats := p.servers.index.Stats()
-	var shared *kvredis.State
+	var shared any
 	if p.servers.shared != nil {
-		state := p.servers.shared.State()
-		shared = &state
+		shared = p.servers.shared.Shown()
 	}
 	return json.Marshal(struct {
-		Servers int            `json:"servers"`
-		Blocks  int            `json:"blocks"`
-		Entries int            `json:"entries"`
-		Assumed int            `json:"assumed"`
-		Shared  *kvredis.State `json:"shared,omitempty"`
+		Servers int `json:"servers"`
+		Blocks  int `json:"blocks"`
+		Entries int `json:"entries"`
+		Assumed int `json:"assumed"`
+		Shared  any `json:"shared,omitempty"`
 	}{stats.Servers, stats.Blocks, stats.Pairs, stats.Assumed, shared})
 }

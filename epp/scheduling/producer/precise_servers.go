@@ -14,7 +14,6 @@ import (
 	"github.com/switchyard/switchyard/epp/datalayer"
 	"github.com/switchyard/switchyard/epp/kvevents"
 	"github.com/switchyard/switchyard/epp/kvindex"
-	"github.com/switchyard/switchyard/epp/kvindex/kvredis"
 )
 
 // lookEvery is how often the pools are looked at for servers that came or went, and assumptions for those that are over.
@@ -37,7 +36,7 @@ type servers struct {
 	settings preciseSettings
 	selector labels.Selector
 	index    *kvindex.Index
-	shared   *kvredis.Store // nil: the index keeps blocks itself
+	shared   sharedStore // nil: the index keeps blocks itself
 	options  *kvevents.Options
 	hub      *kvevents.Hub
 
