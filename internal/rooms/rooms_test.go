@@ -81,6 +81,32 @@ func TestRoomsImportOnlyWhatIsToTheirLeft(t *testing.T) {
 	}
 }
 
+// TestQuickstartCompilesWhatItNeeds keeps out of `make run`'s program what takes long to compile and is for clusters, where databases are, too: a newcomer
+// waits for it.
+func TestQuickstartCompilesWhatItNeeds(t *testing.T) {
+	banned := []string{"k8s.io/client-go", "sigs.k8s.io/controller-runtime", "github.com/redis", "go.opentelemetry.io/otel/sdk"}
+	for tags, want := range map[string]bool{"quickstart": false, "": true} {
+		out, err := exec.Command("go", "list", "-deps", "-tags", tags, module+"cmd/controlplane").Output()
+		if err != nil {
+			t.Fatalf("go list: %v", err)
+		}
+		reached := map[string]bool{}
+		for dep := range strings.Lines(string(out)) {
+			if hit := match(strings.TrimSpace(dep), banned); hit != "" {
+				reached[hit] = true
+			}
+		}
+		for _, dep := range []string{"k8s.io/client-go", "github.com/redis"} {
+			if reached[dep] != want {
+				t.Errorf("with the tags %q %s is reached: %t, want %t", tags, dep, reached[dep], want)
+			}
+		}
+		if !want && len(reached) > 0 {
+			t.Errorf("the quickstart reaches %v", reached)
+		}
+	}
+}
+
 func rulesOf(pkg string) (room string, banned []string) {
 	for r, b := range forbidden {
 		if (pkg == r || strings.HasPrefix(pkg, r+"/")) && len(r) > len(room) {
