@@ -74,11 +74,8 @@ func TestModelRewritten(t *testing.T) {
 					if stream && test.streamed || !stream && test.whole {
 						shown++
 					}
-					var now counted
-					eventually(t, 5*time.Second, "the request is counted", func() bool {
-						now = w.counted()
-						return now.requests == before.requests+1
-					})
+					eventually(t, 5*time.Second, "the request is counted", func() bool { return w.counted().requests == before.requests+1 })
+					now := w.counted() // a page is no snapshot; one that is asked for after the last value was seen has all of them
 					if now.answers != before.answers+1 || now.output != before.output+20 {
 						t.Errorf("usage before: %+v, after: %+v; want an answer of 20 tokens more", before, now)
 					}
