@@ -124,15 +124,7 @@ func (r *release) expectReplaced(deployment string, before []types.UID) {
 // expectTold wants every proxy told by the one picker there is now what to do, though the one before it still has requests to finish.
 func (r *release) expectTold(epp, proxyDeployment string) {
 	r.t.Helper()
-	d, err := r.deployment(r.t.Context(), r.namespace, epp)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	all, err := r.podsOf(r.t.Context(), d)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	proxies, pickers := r.podsIn(proxyDeployment), r.podsIn(epp)
+	all, proxies, pickers := r.allPodsIn(epp), r.podsIn(proxyDeployment), r.podsIn(epp)
 	if len(pickers) != 1 || len(all) != 2 {
 		r.t.Fatalf("%s has %d pods and %d that end, want one of each", epp, len(pickers), len(all)-len(pickers))
 	}

@@ -186,6 +186,14 @@ func (r *release) scaleTo(deployment string, replicas int32) {
 // podsIn lists the pods of a Deployment that are not ending, the oldest first.
 func (r *release) podsIn(deployment string) []corev1.Pod {
 	r.t.Helper()
+	pods := slices.DeleteFunc(r.allPodsIn(deployment), func(p corev1.Pod) bool { return p.DeletionTimestamp != nil })
+	slices.SortFunc(pods, func(a, b corev1.Pod) int { return a.CreationTimestamp.Compare(b.CreationTimestamp.Time) })
+	return pods
+}
+
+// allPodsIn lists those that are ending, too.
+func (r *release) allPodsIn(deployment string) []corev1.Pod {
+	r.t.Helper()
 	d, err := r.deployment(r.t.Context(), r.namespace, deployment)
 	if err != nil {
 		r.t.Fatal(err)
@@ -194,8 +202,6 @@ func (r *release) podsIn(deployment string) []corev1.Pod {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	pods = slices.DeleteFunc(pods, func(p corev1.Pod) bool { return p.DeletionTimestamp != nil })
-	slices.SortFunc(pods, func(a, b corev1.Pod) int { return a.CreationTimestamp.Compare(b.CreationTimestamp.Time) })
 	return pods
 }
 

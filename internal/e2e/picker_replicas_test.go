@@ -15,11 +15,7 @@ import (
 // TestPickerReplicas asks the first of two pickers alone, moves to the second when the first is killed, with no
 // failed request and picks again within a bound, and returns to the first when it is back.
 func TestPickerReplicas(t *testing.T) {
-	w := newManifests(t, gateway+poolRoute("llm")+pool("llm", "llm", failOpen)+simPods("llm", 1, 2, instantSim...))
-	w.startSimulators()
-	first, second := newPickerProcess(w), newPickerProcess(w)
-	first.start()
-	second.start()
+	w, first, second := newTwoPickers(t, failOpen)
 	w.startStack(stack.Options{Pickers: []netip.AddrPort{first.address, second.address}})
 	w.startFleet(w.stack.XDSAddr, 1, 1)
 	w.picked(10 * time.Second)
@@ -49,6 +45,17 @@ func TestPickerReplicas(t *testing.T) {
 		w.expectPicked()
 		return first.requests() > 0
 	})
+}
+
+// newTwoPickers makes a world of a pool that fails as told, with two pickers that are ready and no proxies yet.
+func newTwoPickers(t *testing.T, failure string) (w *world, first, second *pickerProcess) {
+	t.Helper()
+	w = newManifests(t, gateway+poolRoute("llm")+pool("llm", "llm", failure)+simPods("llm", 1, 2, instantSim...))
+	w.startSimulators()
+	first, second = newPickerProcess(w), newPickerProcess(w)
+	first.start()
+	second.start()
+	return w, first, second
 }
 
 // expectPicked sends a request that is to be answered as the picker said.

@@ -20,11 +20,7 @@ const relieved = 500 * time.Millisecond
 
 // TestPickerRelieved replaces the picker of a FailClose pool by another that proxies have not known before.
 func TestPickerRelieved(t *testing.T) {
-	w := newManifests(t, gateway+poolRoute("llm")+pool("llm", "llm", failClose)+simPods("llm", 1, 2, instantSim...))
-	w.startSimulators()
-	before, after := newPickerProcess(w), newPickerProcess(w)
-	before.start()
-	after.start()
+	w, before, after := newTwoPickers(t, failClose)
 	write := func(pickers ...string) {
 		w.write("pickers.yaml", "---\napiVersion: v1\nkind: Service\nmetadata: {name: picker, namespace: default}\nspec: {ports: [{name: epp, port: 9002, targetPort: epp}]}\n"+
 			strings.Join(pickers, ""))

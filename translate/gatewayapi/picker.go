@@ -81,7 +81,8 @@ func speaksPlaintext(port corev1.ServicePort) bool {
 	return false
 }
 
-// embeddedPickers lists the endpoints of the embedded picker's Service: the ready ones, those of older pods first, and those that end. The oldest knows most of what model servers hold, and a restart of the others does not move the requests away from it.
+// embeddedPickers lists the endpoints of the embedded picker's Service: the ready ones, those of older pods first, and those that end. The oldest
+// knows most of what model servers hold, and a restart of the others does not move the requests away from it.
 func (x *index) embeddedPickers() (ready, ending []netip.AddrPort) {
 	if x.opts.Picker == (ServicePort{}) {
 		return nil, nil
@@ -100,19 +101,20 @@ func (x *index) ending(service *corev1.Service, port corev1.ServicePort) []netip
 	out := x.serviceEndpointsThat(service, port, func(is discoveryv1.EndpointConditions) bool {
 		return !valueOr(is.Ready, true) && valueOr(is.Terminating, false)
 	})
-	if len(out) > 1 {
-		x.sortByPods(service.Namespace, out, func(pod *corev1.Pod) int64 {
-			if pod.DeletionTimestamp == nil {
-				return 0
-			}
-			return -pod.DeletionTimestamp.Unix()
-		})
-	}
+	x.sortByPods(service.Namespace, out, func(pod *corev1.Pod) int64 {
+		if pod.DeletionTimestamp == nil {
+			return 0
+		}
+		return -pod.DeletionTimestamp.Unix()
+	})
 	return out
 }
 
 // sortByPods sorts endpoints by a number of their pods, smaller ones first; equal ones stay in order.
 func (x *index) sortByPods(namespace string, endpoints []netip.AddrPort, by func(*corev1.Pod) int64) {
+	if len(endpoints) < 2 {
+		return // as nearly always: no walk over the pods of a namespace
+	}
 	numbers := map[netip.Addr]int64{}
 	for pod := range x.objects.Pods.InNamespace(namespace) {
 		if ip, err := netip.ParseAddr(pod.Status.PodIP); err == nil {
